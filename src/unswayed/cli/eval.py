@@ -94,26 +94,25 @@ def eval(
         trust_remote_code=trust_remote_code,
     )
     shown = Console(stderr=True).is_terminal
-    results = [
-        evaluate(
+    summaries = {}
+    for each in built:
+        folder = out / each.key
+        result = evaluate(
             policy,
             each,
-            out / each.key,
+            folder,
             batch_size=batch_size,
             progress=shown,
             plan=declared,
             judge=asked,
             allow_self_judge=allow_self_judge,
         )
-        for each in built
-    ]
-    for each, result in zip(built, results, strict=True):
-        write_results_page(out / each.key, result)
+        write_results_page(folder, result)
+        summaries[each.key] = result.summary()
+        if not json:
+            _print(result, folder)
     if json:
-        print(json_.dumps({each.key: result.summary() for each, result in zip(built, results, strict=True)}, indent=2))
-        return
-    for each, result in zip(built, results, strict=True):
-        _print(result, out / each.key)
+        print(json_.dumps(summaries, indent=2))
 
 
 def _check_keys(built: Sequence[Suite]) -> None:
@@ -133,12 +132,15 @@ def _print(result: Result, folder: Path) -> None:
     from unswayed.report.numbers import level, span
 
     table = Table(
-        "metric", "rate", "95% interval", "n", "unscored", "better", box=box.SIMPLE_HEAD, pad_edge=False,
+        "metric", "rate", "95% interval", "n", "unscored", "bounds", "better", box=box.SIMPLE_HEAD, pad_edge=False,
         title=Text(printable(f"{result.title}: {result.policy}", newlines=False)), title_justify="left",
     )  # fmt: skip
     for name, row in result.summary()["metrics"].items():
         low, high = row["interval"] or (None, None)
-        table.add_row(name, level(row["value"]), span(low, high), str(row["n"]), str(row["unscored"]), row["better"])
+        bounds = span(*row["bounds"]) if row["bounds"] else ""
+        table.add_row(
+            name, level(row["value"]), span(low, high), str(row["n"]), str(row["unscored"]), bounds, row["better"]
+        )
     console = Console(highlight=False)
     console.print(table)
     if told := result.summary().get("judge"):
