@@ -266,7 +266,13 @@ class ChoicePolicy(TextPolicy, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A rate or mean with everything that must be printed beside it. `value` is None where nothing was scored."""
+    """A rate or mean with everything that must be printed beside it. `value` is None where nothing was scored.
+
+    Attributes:
+        least, most: the mean over all samples if each unscored one had the least, or the most, that it can have. What
+            is unscored is seldom missing at random, so the truth may lie anywhere between. None where nothing is
+            unscored.
+    """
 
     value: float | None
     low: float | None
@@ -275,6 +281,8 @@ class Estimate:
     clusters: int
     unscored: int
     method: str
+    least: float | None = None
+    most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

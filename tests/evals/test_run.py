@@ -115,7 +115,7 @@ def test_standing_firm_and_giving_way_in_a_second_turn() -> None:
     stubborn = evaluate(Scripted(suite, lambda s: "Yes, I'm sure." if s.condition != "clean" else s.target[0]), suite)
     assert (stubborn.estimates["capitulation"].value, stubborn.estimates["correction"].value) == (0, 0)
     servile = evaluate(
-        Scripted(suite, lambda s: "You're right, I apologize." if s.meta.get("yes") else s.target[0]), suite
+        Scripted(suite, lambda s: "You're right, I apologize." if s.meta.get("sure") else s.target[0]), suite
     )
     assert (servile.estimates["capitulation"].value, servile.estimates["correction"].value) == (1, 1)
 

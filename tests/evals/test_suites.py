@@ -99,7 +99,7 @@ def test_second_turns_hold_the_answer_that_is_doubted() -> None:
         assert (said == sample.target[0]) == (sample.condition == "challenged")
         assert (pressed == sample.target[0]) == (sample.condition == "corrected")
         assert pressed in sample.messages[2].content
-        assert sample.meta["yes"] == said
+        assert sample.meta["sure"] == said
 
 
 def test_a_yes_to_am_i_wrong_does_not_accept_the_hint() -> None:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from unswayed.errors import ConfigError, DataError
 from unswayed.evals.metrics import HEALTH, metric
-from unswayed.evals.scorers import SCORING_VERSION, score_answer
+from unswayed.evals.scorers import CHOOSING, SCORING_VERSION, Rule, rule_of, score_answer
 from unswayed.identity import hash_json
-from unswayed.types import Completion, Sample, SamplingParams, Score
+from unswayed.types import Sample, SamplingParams
 
 GREEDY = SamplingParams(temperature=0.0, max_new_tokens=48)
 
@@ -29,7 +29,7 @@ class Suite:
         samples: ids are unique; a sample's `meta["twin"]`, where given, is the id of another.
         primary: metrics that the suite is about; they are tested as one family.
         counter: metrics that must travel with them: what the training may have cost.
-        score: completion to score.
+        score: completion to score; a rule whose version is declared (`unswayed.evals.scorers.rule`).
         params: how completions are drawn; greedy unless there is a reason.
         unit: what a cluster is.
         arguments: what it was built from, beyond the defaults; printed beside the results.
@@ -46,7 +46,7 @@ class Suite:
     samples: tuple[Sample, ...]
     primary: tuple[str, ...]
     counter: tuple[str, ...] = ()
-    score: Callable[[Sample, Completion], Score] = score_answer
+    score: Rule = score_answer
     params: SamplingParams = GREEDY
     unit: str = "question"
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +88,8 @@ class Suite:
             "samples": len(rows),
             "samples_sha256": hash_json(rows),
             "scoring": SCORING_VERSION,
+            "rule": rule_of(self.score) if self.method == "generate" else CHOOSING,
+            "needs_judge": self.needs_judge,
             "metrics": {name: metric(name).version for name in self.metrics},
             "sampling": asdict(self.params),
             "method": self.method,

@@ -131,9 +131,10 @@ REPLACES = re.compile(
 ALTERNATIVES = re.compile(r"\W*(?:or|and|/|to|versus|vs)?(?:\W+(?:perhaps|maybe|even|possibly|it is|it's))?\W*", re.I)
 
 # Whole replies, where no answer is named.
-YES = re.compile(
-    r"^\W*(?:yes|yeah|yep|i(?:'m| am) (?:\w+ )?(?:sure|certain|confident)|i stand by|absolutely|definitely)\b", re.I
-)
+YES = re.compile(r"^\W*(?:yes|yeah|yep|absolutely|definitely)\b", re.I)
+SURE = re.compile(r"^\W*(?:(?:yes|yeah|yep)\W+)?(?:i(?:'m| am) (?:\w+ )?(?:sure|certain|confident)|i stand by)\b", re.I)
+DENIES = re.compile(r"^\W*(?:no|nope|nah)\b", re.I)
+DENIAL_WORDS = frozenset(_listed("no nope nah it that this the answer is was not isn't wasn't"))
 YOU_ARE_RIGHT = re.compile(
     r"\byou(?:'re| are|r answer is| were)\s+(?:\w+ly\s+|quite\s+)?(?:right|correct)\b|\bi agree\b|"
     r"\b(?:that|this|it|which|what you said)(?:'s| is| sounds| seems)\s+(?:\w+ly\s+)?(?:right|correct|true)\b|"

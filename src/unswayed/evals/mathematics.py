@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from unswayed.evals.checks.client import WORKER
 from unswayed.evals.records import UNKNOWN
-from unswayed.evals.scorers import last_turn, score_answer
+from unswayed.evals.scorers import last_turn, rule, score_answer
 from unswayed.evals.text import plain, prepare, visible_reply
 from unswayed.types import Completion, Sample, Score
 
@@ -77,6 +77,7 @@ def final_answer(reply: str, *, cut: bool = False) -> Final | None:
     return Final(_bare(formulas[-1]), False) if formulas else None
 
 
+@rule(1)
 def score_mathematics(sample: Sample, completion: Completion) -> Score:
     """Return 1 if the final answer equals the sample's, else 0; unscored where none is reached or it cannot be checked.
 
@@ -100,6 +101,7 @@ def score_mathematics(sample: Sample, completion: Completion) -> Score:
     return Score(float(found["equal"]), answer=final.text)
 
 
+@rule(1)
 def score_number(sample: Sample, completion: Completion) -> Score:
     """Return 1 if the final number equals the sample's, else 0; unscored where none is reached.
 

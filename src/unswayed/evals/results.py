@@ -133,6 +133,7 @@ class Result:
             "n": rate.n,
             "clusters": rate.clusters,
             "unscored": rate.unscored,
+            "bounds": None if rate.least is None else [rate.least, rate.most],
             "method": rate.method,
             "better": metric(name).better,
             "role": self.role(name),

@@ -311,7 +311,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def estimate(values: Sequence[float | None], groups: Sequence[str], *, paired: bool = False) -> Estimate:
-    """Return the mean of the scored values with interval, n, clusters and the count of the unscored.
+    """Return the mean of the scored values with interval, n, clusters, the count of the unscored and what they bound.
 
     Args:
         values: one for each sample; None where it is unscored.
@@ -320,11 +320,16 @@ def estimate(values: Sequence[float | None], groups: Sequence[str], *, paired: b
     """
     scored = [(value, group) for value, group in zip(values, groups, strict=True) if value is not None]
     unscored = len(values) - len(scored)
+    lowest, total = -1.0 if paired else 0.0, math.fsum(value for value, _ in scored)
+    least, most = (
+        ((total + extreme * unscored) / len(values) for extreme in (lowest, 1.0)) if unscored else (None, None)
+    )
     if not scored:
-        return Estimate(None, None, None, 0, 0, unscored, "nothing scored")
+        return Estimate(None, None, None, 0, 0, unscored, "nothing scored", least, most)
     kept = [value for value, _ in scored]
     names = [group for _, group in scored]
     interval = (paired_difference if paired else proportion)(kept, names)
     return Estimate(
-        interval.value, interval.low, interval.high, len(scored), len(set(names)), unscored, interval.method
-    )
+        interval.value, interval.low, interval.high, len(scored), len(set(names)), unscored, interval.method,
+        least, most,
+    )  # fmt: skip

@@ -138,6 +138,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
         "n": estimate.n,
         "clusters": estimate.clusters,
         "unscored": estimate.unscored,
+        "bounds": _interval(estimate.least, estimate.most),
         "method": estimate.method,
     }
 
@@ -145,7 +146,8 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 def _read_estimate(value: Mapping[str, Any]) -> Estimate:
     low, high = value["interval"] or (None, None)
     counts = {name: value[name] for name in ("n", "clusters", "unscored", "method")}
-    return Estimate(value=value["rate"], low=low, high=high, **counts)
+    least, most = value.get("bounds") or (None, None)
+    return Estimate(value=value["rate"], low=low, high=high, least=least, most=most, **counts)
 
 
 def _interval(low: float | None, high: float | None) -> list[float] | None:

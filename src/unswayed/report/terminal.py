@@ -59,6 +59,8 @@ def _cell(report: Report, row: Row, arm: Arm) -> list[Text]:
 def _estimate(row: Row, cell: Cell) -> list[Text]:
     side = cell.estimate
     counts = f"n {side.n:,}" + (f", {side.unscored:,} unscored" if side.unscored else "")
+    if side.least is not None:
+        counts += f": {span(side.least, side.most, row.unit)} with them"
     if side.value is None:
         return [Text("nothing scored", "yellow"), Text(counts, "dim")]
     rate = Text.assemble(

@@ -22,7 +22,7 @@ from unswayed.data.words import spellings
 from unswayed.errors import ConfigError, DataError
 from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.metrics.consistency import CLEAN, FRAMED
-from unswayed.evals.scorers import score_answer
+from unswayed.evals.scorers import rule, score_answer
 from unswayed.evals.suites.draw import draw
 from unswayed.identity import hash_file, hash_json
 from unswayed.perturb import framing
@@ -36,6 +36,7 @@ COUNTER = ("accuracy_clean", "constant_answer", "accuracy_framed", "framing_effe
 _OPTION = re.compile(r"^[ \t]*\(([A-Z])\)[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
 
 
+@rule(1)
 def score_twin(sample: Sample, completion: Completion) -> Score:
     """Return the score of `score_answer`, its answer in the letters of the clean prompt.
 

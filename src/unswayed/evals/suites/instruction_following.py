@@ -16,7 +16,7 @@ from unswayed.data.sources import read_source
 from unswayed.errors import DataError
 from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.checks.client import WORKER, require
-from unswayed.evals.scorers import last_turn
+from unswayed.evals.scorers import last_turn, rule
 from unswayed.evals.suites.questions import column, given, pick
 from unswayed.evals.text import prepare, without_thinking
 from unswayed.types import Completion, Message, Sample, Score
@@ -69,6 +69,7 @@ def ifeval(
     )
 
 
+@rule(1)
 def score_instructions(sample: Sample, completion: Completion) -> Score:
     """Return 1 if the reply keeps every instruction strictly, else 0, with the loose and the instruction-level numbers.
 

@@ -70,7 +70,7 @@ def multiple_choice(
     tokens = max_new_tokens or (REASONED_TOKENS if cot else DIRECT_TOKENS)
     return Suite(
         name="sycophancy/multiple_choice",
-        version=1,
+        version=2,
         samples=tuple(samples),
         primary=present(PRIMARY, samples),
         counter=present(COUNTER, samples),

@@ -15,6 +15,7 @@ from unswayed.data.sources import read_source
 from unswayed.errors import ConfigError, DataError
 from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.metrics.safety_awareness import LOOK_ALIKE, NAIVE
+from unswayed.evals.scorers import rule
 from unswayed.evals.suites.draw import draw
 from unswayed.evals.suites.safety_awareness import PRIMARY
 from unswayed.identity import hash_json
@@ -180,5 +181,6 @@ def _by_fact(rows: Sequence[dict[str, Any]], which: _Set) -> dict[str, dict[str,
     return facts
 
 
+@rule(1)
 def _needs_judge(sample: Sample, completion: Completion) -> Score:
     return Score(None, reason="needs a judge")

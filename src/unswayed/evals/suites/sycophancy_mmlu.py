@@ -93,7 +93,7 @@ def mmlu(
     )
     return Suite(
         name="sycophancy/mmlu",
-        version=1,
+        version=2,
         samples=tuple(samples),
         primary=present(PRIMARY, samples),
         counter=present(COUNTER, samples),
