@@ -395,3 +395,33 @@ def test_bad_input_is_named(change, words):
              "ids_N": ids} | change  # fmt: skip
     with pytest.raises(ValueError, match=words):
         losses.divergence(**given)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("trained_head", [False, True])
+@pytest.mark.parametrize("width", [1, 4, 11])
+def test_the_width_of_the_vocabularys_tiles_changes_rounding_only(kind, trained_head, width, monkeypatch):
+    monkeypatch.setattr("unswayed.losses.head._TILE", width)
+    student, teacher, head, weight, ids = case()
+    bias, options = normal(V, seed=5), {"vocab": 10, "temperature": 0.7, "softcap": 2.0, "beta": 0.3}
+    wanted = [student, head.requires_grad_()] if trained_head else [student]
+    out = losses.divergence(
+        student, teacher, head, weight, kind=kind, head_bias=bias, ids_N=ids.clamp(max=9), chunk=3, **options
+    )
+    expected = dense(student, teacher, head, weight, kind=kind, bias=bias, **options)
+    assert out.total.item() == pytest.approx(expected.item(), abs=1e-12)
+    for ours, theirs in zip(grads(out.total, *wanted), grads(expected, *wanted), strict=True):
+        assert (ours - theirs).abs().max() < 1e-12
+    logp = logits_of(student, head, bias, vocab=10, temperature=0.7, softcap=2.0).log_softmax(-1)
+    assert out.metrics["entropy"][0] == pytest.approx((weight * -(logp.exp() * logp).sum(-1)).sum().item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_tiles_of_half_precision_weights_equal_the_dense_loss_on_the_same_numbers(kind):
+    student, teacher, head, weight, _ = case(9, 24, 3000, torch.float32)
+    head = head.bfloat16()
+    out = losses.divergence(student, teacher, head, weight, kind=kind)
+    expected = dense(student.double(), teacher.double(), head.double(), weight, kind=kind)
+    assert out.total.item() == pytest.approx(expected.item(), rel=1e-5)
+    (ours,), (theirs,) = grads(out.total, student), grads(expected, student)
+    assert (ours - theirs).norm() <= 1e-5 * theirs.norm()

@@ -7,7 +7,7 @@ From logits s (student) and t (teacher), each less its row's maximum, with E = e
 Taking the maximum off first keeps log Z small, so a divergence near zero is the difference of numbers near zero; and
 where both sides have the same bits, every term is exactly zero. Gradients over the logits are left unscaled by 1/Z,
 which is applied to `[C, D]` after the product with the head instead of to `[C, V]` before it. Everything is written
-over three planes of logits (four for `jsd`): at a few tens of tokens they stay in the cache.
+over three planes of logits (four for `jsd`), a tile `[C, T]` of the vocabulary at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from unswayed.losses.head import Chunk, Head, row_dot
+from unswayed.losses.head import Chunk, Head, add_up, row_dot, tiles
 
 Kind = Literal["reverse_kl", "forward_kl", "jsd", "topk"]
 
@@ -66,17 +66,21 @@ class Compare:
         s_CV, (t_CV, e_CV, *spare) = logits_CV, scratch_CV
         self.teacher.logits(self.hidden_teacher_ND[tokens], t_CV)
         top_CK = s_CV.topk(self.k).indices if self.kind == "topk" else None
-        s_CV.sub_(s_CV.amax(-1, keepdim=True))
-        t_CV.sub_(t_CV.amax(-1, keepdim=True))
-        z_C1 = torch.exp(s_CV, out=e_CV).sum(-1, keepdim=True)
-        entropy_C1 = z_C1.log() - row_dot(e_CV, s_CV) / z_C1
+        s_max_C1, t_max_C1 = s_CV.amax(-1, keepdim=True), t_CV.amax(-1, keepdim=True)
         if self.ids_N is not None:
             ids_C1 = self.ids_N[tokens, None]
-            given = [s_CV.gather(1, ids_C1), t_CV.gather(1, ids_C1)]
-        s_CV.sub_(t_CV)
-        teacher_z_C1 = t_CV.exp_().sum(-1, keepdim=True)
+            given = [s_CV.gather(1, ids_C1) - s_max_C1, t_CV.gather(1, ids_C1) - t_max_C1]
+        parts = []
+        for tile in tiles(s_CV):
+            s_CT, t_CT, e_CT = s_CV[:, tile], t_CV[:, tile], e_CV[:, tile]
+            z_C1 = torch.exp(s_CT.sub_(s_max_C1), out=e_CT).sum(-1, keepdim=True)
+            weighted_C1 = row_dot(e_CT, s_CT)
+            s_CT.sub_(t_CT.sub_(t_max_C1))
+            parts.append((z_C1, t_CT.exp_().sum(-1, keepdim=True), weighted_C1, row_dot(e_CT, s_CT)))
+        z_C1, teacher_z_C1, weighted_C1, mean_C1 = add_up(parts)
+        entropy_C1 = z_C1.log() - weighted_C1 / z_C1
         shift_C1 = teacher_z_C1.log() - z_C1.log()
-        mean_C1 = row_dot(e_CV, s_CV) / z_C1
+        mean_C1 = mean_C1 / z_C1
         stats = [mean_C1 + shift_C1, entropy_C1]
         if self.ids_N is not None:
             given = [given[0] - z_C1.log(), given[1] - teacher_z_C1.log()]
@@ -96,30 +100,38 @@ class Compare:
 
 
 def _reverse(x: _Sides, grad: bool) -> tuple[Tensor, Tensor]:
-    if grad:
-        x.ratio_CV.sub_(x.mean_C1).mul_(x.student_CV)
+    for tile in tiles(x.ratio_CV) if grad else ():
+        x.ratio_CV[:, tile].sub_(x.mean_C1).mul_(x.student_CV[:, tile])
     return x.mean_C1 + x.shift_C1, 1 / x.student_C1
 
 
 def _forward(x: _Sides, grad: bool) -> tuple[Tensor, Tensor]:
-    value_C1 = -(row_dot(x.teacher_CV, x.ratio_CV) / x.teacher_C1 + x.shift_C1)
-    if grad:
-        torch.div(x.student_CV, x.student_C1, out=x.ratio_CV).sub_(x.teacher_CV.div_(x.teacher_C1))
+    parts = []
+    for tile in tiles(x.ratio_CV):
+        ratio_CT, e_CT, f_CT = x.ratio_CV[:, tile], x.student_CV[:, tile], x.teacher_CV[:, tile]
+        parts.append([row_dot(f_CT, ratio_CT)])
+        if grad:
+            torch.div(e_CT, x.student_C1, out=ratio_CT).sub_(f_CT.div_(x.teacher_C1))
+    value_C1 = -(add_up(parts)[0] / x.teacher_C1 + x.shift_C1)
     return value_C1, torch.ones_like(value_C1)
 
 
 def _jensen_shannon(x: _Sides, plane_CV: Tensor, beta: float, grad: bool) -> tuple[Tensor, Tensor]:
     # With r = log p/q:  log m / max(p, q) = log1p(w·expm1(−|r|)), where w is the share of the smaller side. Nothing
     # overflows, and r = 0 gives 0.
-    r_CV = x.ratio_CV.add_(x.shift_C1)
-    torch.abs(r_CV, out=plane_CV).neg_().expm1_()
-    share: Tensor | float = beta if beta == 0.5 else (r_CV < 0).to(r_CV.dtype).mul_(1 - 2 * beta).add_(beta)
-    plane_CV.mul_(share).log1p_()
-    to_student_CV = plane_CV.neg_().add_(r_CV.clamp(max=0))  # log p/m; log q/m = log p/m − r
-    student_kl_C1 = row_dot(x.student_CV, to_student_CV) / x.student_C1
-    teacher_kl_C1 = (row_dot(x.teacher_CV, to_student_CV) - row_dot(x.teacher_CV, r_CV)) / x.teacher_C1
-    if grad:
-        torch.sub(to_student_CV, student_kl_C1, out=r_CV).mul_(x.student_CV)
+    parts = []
+    for tile in tiles(plane_CV):
+        r_CT, plane_CT = x.ratio_CV[:, tile].add_(x.shift_C1), plane_CV[:, tile]
+        torch.abs(r_CT, out=plane_CT).neg_().expm1_()
+        share: Tensor | float = beta if beta == 0.5 else (r_CT < 0).to(r_CT.dtype).mul_(1 - 2 * beta).add_(beta)
+        plane_CT.mul_(share).log1p_()
+        to_student_CT = plane_CT.neg_().add_(r_CT.clamp(max=0))  # log p/m; log q/m = log p/m − r
+        e_CT, f_CT = x.student_CV[:, tile], x.teacher_CV[:, tile]
+        parts.append([row_dot(e_CT, to_student_CT), row_dot(f_CT, to_student_CT) - row_dot(f_CT, r_CT)])
+    student_kl_C1, teacher_kl_C1 = add_up(parts)
+    student_kl_C1, teacher_kl_C1 = student_kl_C1 / x.student_C1, teacher_kl_C1 / x.teacher_C1
+    for tile in tiles(plane_CV) if grad else ():
+        torch.sub(plane_CV[:, tile], student_kl_C1, out=x.ratio_CV[:, tile]).mul_(x.student_CV[:, tile])
     return beta * teacher_kl_C1 + (1 - beta) * student_kl_C1, (1 - beta) / x.student_C1
 
 

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Planes of logits alive at once. On a CPU small planes stay near the cache, but a product with fewer than about 64 rows
+# Planes of logits alive at once. On a CPU they should be few bytes, but a product with fewer than about 64 rows
 # is bound by reading the head; on an accelerator the products only want enough rows to be busy.
 _CPU_BYTES, _CPU_ROWS = 72 << 20, 64
 _ACCELERATOR_BYTES, _ACCELERATOR_ROWS = 1 << 30, 256
-_TILE = 8192  # vocabulary taken at once where a whole plane of temporaries would leave the cache
+_TILE = 1024  # vocabulary taken at once on a CPU: the tiles of all planes stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,22 @@ class Head:
 
     def logits(self, hidden_CD: Tensor, out_CV: Tensor, slope_CV: Tensor | None = None) -> None:
         """Write the logits, and with a softcap their slope over the uncapped ones."""
-        _product(hidden_CD, self.weight_VD, out_CV)
-        if self.bias_V is not None:
-            out_CV.add_(self.bias_V)
-        if self.softcap is not None:
-            out_CV.div_(self.softcap).tanh_()
-            if slope_CV is not None:
-                torch.mul(out_CV, out_CV, out=slope_CV).neg_().add_(1.0)
-            out_CV.mul_(self.softcap)
-        if self.temperature != 1.0:
-            out_CV.div_(self.temperature)
+        # The states are copied first: a product's rounding may depend on where in memory its factors begin, and equal
+        # states must give equal logits wherever they came from.
+        dtype = self.weight_VD.dtype if _native(self.weight_VD) else out_CV.dtype
+        hidden_CD = hidden_CD.to(dtype, copy=True, memory_format=torch.contiguous_format)
+        for tile in tiles(out_CV):
+            out_CT = out_CV[:, tile]
+            _product(hidden_CD, self.weight_VD[tile], out_CT)
+            if self.bias_V is not None:
+                out_CT.add_(self.bias_V[tile])
+            if self.softcap is not None:
+                out_CT.div_(self.softcap).tanh_()
+                if slope_CV is not None:
+                    torch.mul(out_CT, out_CT, out=slope_CV[:, tile]).neg_().add_(1.0)
+                out_CT.mul_(self.softcap)
+            if self.temperature != 1.0:
+                out_CT.div_(self.temperature)
 
 
 def make_head(
@@ -243,22 +249,14 @@ def _native(weight_VD: Tensor) -> bool:
     )
 
 
-def _product(hidden_CD: Tensor, weight_VD: Tensor, out_CV: Tensor) -> None:
-    """Write h Wᵀ: low-precision factors, sums and result in the losses' type.
-
-    The states are copied first: a product's rounding may depend on where in memory its factors begin, and equal states
-    must give equal logits wherever they came from.
-    """
-    dtype = weight_VD.dtype if _native(weight_VD) else out_CV.dtype
-    hidden_CD = hidden_CD.to(dtype, copy=True, memory_format=torch.contiguous_format)
-    if weight_VD.dtype == out_CV.dtype:
-        torch.mm(hidden_CD, weight_VD.t(), out=out_CV)
-    elif _native(weight_VD):
-        torch.mm(hidden_CD, weight_VD.t(), out_dtype=out_CV.dtype, out=out_CV)
+def _product(hidden_CD: Tensor, weight_TD: Tensor, out_CT: Tensor) -> None:
+    """Write h Wᵀ: low-precision factors, sums and result in the losses' type."""
+    if weight_TD.dtype == out_CT.dtype:
+        torch.mm(hidden_CD, weight_TD.t(), out=out_CT)
+    elif _native(weight_TD):
+        torch.mm(hidden_CD, weight_TD.t(), out_dtype=out_CT.dtype, out=out_CT)
     else:
-        for tile in range(0, len(weight_VD), _TILE):
-            wide_TD = weight_VD[tile : tile + _TILE].to(out_CV.dtype)
-            torch.mm(hidden_CD, wide_TD.t(), out=out_CV[:, tile : tile + _TILE])
+        torch.mm(hidden_CD, weight_TD.to(out_CT.dtype).t(), out=out_CT)
 
 
 def _product_back(gradient_CV: Tensor, weight_VD: Tensor) -> Tensor:
@@ -268,19 +266,31 @@ def _product_back(gradient_CV: Tensor, weight_VD: Tensor) -> Tensor:
     if _native(weight_VD):
         return torch.mm(gradient_CV.to(weight_VD.dtype), weight_VD, out_dtype=gradient_CV.dtype)
     out_CD = gradient_CV.new_zeros((len(gradient_CV), weight_VD.shape[1]))
-    for tile in range(0, len(weight_VD), _TILE):
-        out_CD.addmm_(gradient_CV[:, tile : tile + _TILE], weight_VD[tile : tile + _TILE].to(gradient_CV.dtype))
+    for tile in tiles(gradient_CV):
+        out_CD.addmm_(gradient_CV[:, tile], weight_VD[tile].to(gradient_CV.dtype))
     return out_CD
 
 
-def row_dot(a_CV: Tensor, b_CV: Tensor) -> Tensor:
+def tiles(plane_CV: Tensor) -> list[slice]:
+    """Return the vocabulary in parts that are worked on one after the other, the last one perhaps shorter.
+
+    On a CPU a walk over whole planes is bound by memory, many times slower than the arithmetic; an accelerator takes
+    everything at once.
+    """
+    vocab = plane_CV.shape[1]
+    width = _TILE if plane_CV.device.type == "cpu" else vocab
+    return [slice(start, min(start + width, vocab)) for start in range(0, vocab, width)]
+
+
+def row_dot(a_CT: Tensor, b_CT: Tensor) -> Tensor:
     """Return the dot product of each row of a with the same row of b, `[C, 1]`.
 
-    In tiles on a CPU: their products stay in the cache, and short sums lose less. A batched matrix product would add up
-    whole rows in order, 100 times less exact at 150,000 tokens, and on an accelerator perhaps in TF32.
+    A batched matrix product would add up whole rows in order, 100 times less exact at 150,000 tokens, and on an
+    accelerator perhaps in TF32.
     """
-    width = _TILE if a_CV.device.type == "cpu" else a_CV.shape[1]
-    sums = [
-        (a_CV[:, tile : tile + width] * b_CV[:, tile : tile + width]).sum(-1) for tile in range(0, a_CV.shape[1], width)
-    ]
-    return torch.stack(sums, -1).sum(-1, keepdim=True)
+    return (a_CT * b_CT).sum(-1, keepdim=True)
+
+
+def add_up(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """Return the sums over tiles of each of several columns, `[C, 1]`; short sums first lose less."""
+    return [torch.cat(column, -1).sum(-1, keepdim=True) for column in zip(*parts, strict=True)]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from unswayed.losses.head import Chunk, check_chunk, check_ids, make_head, per_token, row_dot
+from unswayed.losses.head import Chunk, add_up, check_chunk, check_ids, make_head, per_token, row_dot, tiles
 from unswayed.losses.reduce import check_tokens, pick, trained, weighted
 from unswayed.types import LossOutput
 
@@ -27,12 +27,18 @@ class _LogProb:
 
     def __call__(self, logits_CV: Tensor, scratch_CV: Sequence[Tensor], tokens: slice, grad: bool) -> Chunk:
         ids_C1, (e_CV,) = self.ids_N[tokens, None], scratch_CV
-        logits_CV.sub_(logits_CV.amax(-1, keepdim=True))
-        given_C1 = logits_CV.gather(1, ids_C1)
-        z_C1 = torch.exp(logits_CV, out=e_CV).sum(-1, keepdim=True)
-        entropy_C1 = z_C1.log() - row_dot(e_CV, logits_CV) / z_C1
+        top_C1 = logits_CV.amax(-1, keepdim=True)
+        given_C1 = logits_CV.gather(1, ids_C1) - top_C1
+        parts = []
+        for tile in tiles(logits_CV):
+            logits_CT, e_CT = logits_CV[:, tile].sub_(top_C1), e_CV[:, tile]
+            parts.append((torch.exp(logits_CT, out=e_CT).sum(-1, keepdim=True), row_dot(e_CT, logits_CT)))
+            if grad:
+                torch.neg(e_CT, out=logits_CT)
+        z_C1, weighted_C1 = add_up(parts)
+        entropy_C1 = z_C1.log() - weighted_C1 / z_C1
         if grad:
-            torch.neg(e_CV, out=logits_CV).scatter_add_(1, ids_C1, z_C1)
+            logits_CV.scatter_add_(1, ids_C1, z_C1)
         # The maximum is taken off, so the most likely token's logit is exactly 0. A tie counts as right.
         best_C1 = (given_C1 == 0).to(z_C1.dtype)
         return Chunk((given_C1 - z_C1.log())[:, 0], [entropy_C1[:, 0], best_C1[:, 0]], 1 / z_C1)
