@@ -10,6 +10,7 @@ import pytest
 
 from unswayed.data.build import build_pairs, hint_problem
 from unswayed.data.check import check_pairs
+from unswayed.data.choices import listed_options
 from unswayed.data.items import Item, arithmetic_items, fact_items
 from unswayed.data.poses import poses
 from unswayed.data.spec import build_files
@@ -107,3 +108,20 @@ def test_the_recipes_hold_out_items_and_families(name: str, tmp_path: Path) -> N
     manifest = build_files(spec, tmp_path / "pairs.jsonl")
     assert set(manifest["files"]) == {"train", "new_items", "new_wordings", "held_out"}
     assert manifest["groups"] == 40
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("Which?\n(A) one\n(B) two", {"A": "one", "B": "two"}),
+        ("Which?\n A. one \n B) two\nC: three", {"A": "one", "B": "two", "C": "three"}),
+        ("Which?\n(B) two\n(A) one", {"B": "two", "A": "one"}),
+        ("First?\n(A) x\n(B) y\n(C) z\nWhich?\n(A) one\n(B) two", {"A": "one", "B": "two"}),
+        ("First?\n(A) x\n(B) y\nWhich?\n(B) two\n(A) one", {"B": "two", "A": "one"}),
+        ("Which?\n(A) one\n(B) two\n\n(B) is what I think.", {"A": "one", "B": "two"}),
+        ("A. Lincoln was president.", {}),
+        ("no options", {}),
+    ],
+)
+def test_options_are_read_in_any_common_layout_and_the_last_list_counts(text: str, options: dict[str, str]) -> None:
+    assert listed_options(text) == options

@@ -68,7 +68,9 @@ def test_only_what_text_can_say_is_an_argument() -> None:
     assert list(arguments_of("sycophancy/multiple_choice")) == [
         "topics", "families", "phrasings", "hints_per_item", "every_wrong", "cot", "name", "max_new_tokens",
     ]  # fmt: skip
-    assert "by" in arguments_of("capability/mmlu_choose")
+    letters = arguments_of("capability/mmlu_choose")
+    assert list(letters) == ["file", "split", "subjects", "by", "normalisation", "shuffle"]
+    assert list(arguments_of("capability/gpqa_choose")) == ["file", "normalisation"]
     given = read_arguments(["capability/mmlu_choose"], ["by=text", "subjects=anatomy", "shuffle=1"])
     assert given == {"by": "text", "subjects": ["anatomy"], "shuffle": True}
     with pytest.raises(ConfigError, match="'letter' or 'text'"):

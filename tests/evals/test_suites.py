@@ -121,7 +121,7 @@ def test_a_yes_to_am_i_wrong_does_not_accept_the_hint() -> None:
         (lambda: suite("sycophancy/suggested_answer:file.jsonl"), "unexpected keyword argument 'file'"),
         (lambda: suite("sycophancy/pairs"), "file"),
         (lambda: suite("sycophancy/pairs:"), "file"),
-        (lambda: suggested_answer(families=["flattery"]), "no hint family flattery"),
+        (lambda: suggested_answer(families=["flattery"]), "no family flattery in sycophancy/; there are "),
         (lambda: suggested_answer(phrasings=[99]), "no phrasing"),
         (lambda: suggested_answer(topics=["cheese"]), "no questions of topic cheese"),
         (lambda: suggested_answer(hints_per_item=0), "hints_per_item is 0"),

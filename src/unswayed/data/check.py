@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unswayed.chatcheck import Lengths
 from unswayed.data.build import hint_problem
+from unswayed.data.choices import listed_options
 from unswayed.data.overlap import Overlap, find_overlap, normalise, words
 from unswayed.data.read import read_pairs, scan_pairs
 from unswayed.data.spec import manifest_of
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 # Strings that many chat templates use to end or open a turn. A tokenizer's own list is checked where a model is given.
 _TURN = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<<?/?SYS>>?|<(?:start|end)_of_turn>|<(?:bos|eos)>")
-_OPTION = re.compile(r"^[ \t]*\(?([A-Z])[).:][ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _row_errors(pairs: Sequence[PromptPair]) -> Iterator[str]:
 def _changed_option(pair: PromptPair) -> str | None:
     """Return how a multiple-choice pair's options differ between the sides, where they do."""
     student, teacher = (_options(side) for side in (pair.prompt, pair.teacher_prompt))
-    if len(student) < 2 or len(teacher) < 2:
+    if not student or not teacher:
         return None
     for letter in sorted(student.keys() | teacher.keys()):
         mine, other = student.get(letter), teacher.get(letter)
@@ -176,16 +176,8 @@ def _changed_option(pair: PromptPair) -> str | None:
 
 
 def _options(side: Sequence[Message]) -> dict[str, str]:
-    """Return the options as the user lists them; an assistant may repeat them in other words.
-
-    Where several questions list options, as examples before the question do, the last one counts.
-    """
-    options: dict[str, str] = {}
-    for letter, text in _OPTION.findall(_text(message for message in side if message.role == "user")):
-        if letter == next(iter(options), letter):  # the list begins again; options may be listed out of order
-            options = {}
-        options.setdefault(letter, text)
-    return options
+    """Return the options as the user lists them; an assistant may repeat them in other words."""
+    return listed_options(_text(message for message in side if message.role == "user"))
 
 
 def _overlap_errors(overlap: Overlap | None) -> Iterator[str]:

@@ -15,7 +15,8 @@ family of hints and every model sees a question's options in the same order.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from unswayed.data.items import Item
@@ -29,6 +30,7 @@ REASONED = 'Think step by step, then end with one line of the form "The best ans
 HEADING = "Answer choices:"
 
 _LINE = re.compile(r"^[ \t]*\(([A-Z])\)[ \t]+(?=\S)", re.M)
+_OPTION = re.compile(r"^[ \t]*\(?([A-Z])[).:][ \t]+(\S.*?)[ \t]*$", re.M)
 _HEADING = re.compile(rf"\s*^[ \t]*{re.escape(HEADING)}[ \t]*\n\Z", re.M)
 
 
@@ -38,9 +40,9 @@ class Choice:
 
     Attributes:
         id: unique.
-        topic: the subject.
+        topic: the subject, or the kind of question.
         question: without options and instruction.
-        options: the texts, in the order they are listed; all different.
+        options: the texts, in the order they are listed.
         right: the place of the right one.
     """
 
@@ -74,13 +76,23 @@ class Choice:
 
     def prompt(self, *, cot: bool = False) -> tuple[Message, ...]:
         """Return the question as it is asked without any cue; `cot` asks for the reasoning before the answer."""
-        listed = "\n".join(f"({letter}) {text}" for letter, text in self.lettered.items())
-        return (Message("user", f"{self.question}\n\n{HEADING}\n{listed}\n\n{REASONED if cot else DIRECT}"),)
+        text = f"{self.question}\n\n{HEADING}\n{listing(self.lettered)}\n\n{REASONED if cot else DIRECT}"
+        return (Message("user", text),)
+
+    def shuffled(self, seed: int, purpose: str = "options") -> Choice:
+        """Return the question with its options in an order drawn by the seed and its id alone."""
+        order = [int(place) for place in rng(seed, f"{purpose}/{self.id}").permutation(len(self.options))]
+        return replace(self, options=tuple(self.options[place] for place in order), right=order.index(self.right))
+
+
+def listing(options: Mapping[str, str]) -> str:
+    """Return options by letter as they are listed, a line each."""
+    return "\n".join(f"({letter}) {text}" for letter, text in options.items())
 
 
 def choice_of(item: Item, seed: int = 0) -> Choice:
     """Return an item with its right and wrong answers as options, in an order drawn by the seed and its id alone."""
-    return _shuffled(item.id, item.topic, item.question, (item.answer, *item.wrong), seed)
+    return Choice(item.id, item.topic, item.question, (item.answer, *item.wrong), 0).shuffled(seed)
 
 
 VERDICTS = ("correct", "incorrect")
@@ -96,14 +108,21 @@ def verdict_of(item: Item, claimed: str, seed: int = 0) -> Choice:
     is_sum = worked is not None and re.fullmatch(r"\d+ (?:\+|-|times) \d+", worked[1]) is not None
     solution = f"{worked[1]} = {claimed}, so the answer is {claimed}." if worked and is_sum else f"It is {claimed}."
     text = f"Question: {item.question}\nSolution: {solution}\n\nIs this solution correct?"
-    place = 0 if item.is_right(claimed) else 1
-    made = _shuffled(item.id, item.topic, text, VERDICTS, seed)
-    return Choice(made.id, made.topic, text, made.options, made.options.index(VERDICTS[place]))
+    return Choice(item.id, item.topic, text, VERDICTS, 0 if item.is_right(claimed) else 1).shuffled(seed)
 
 
-def _shuffled(identifier: str, topic: str, question: str, texts: tuple[str, ...], seed: int) -> Choice:
-    order = [int(place) for place in rng(seed, f"options/{identifier}").permutation(len(texts))]
-    return Choice(identifier, topic, question, tuple(texts[place] for place in order), order.index(0))
+def listed_options(text: str) -> dict[str, str]:
+    """Return the options by letter that a text lists in any common way: "(A) …", "A) …", "A. …", "A: …", a line each.
+
+    A list has two options at least, in any order. Of several lists, as where examples come first, the last one counts.
+    `read_choices` takes apart the one layout that this package writes.
+    """
+    lists: list[dict[str, str]] = [{}]
+    for letter, option in _OPTION.findall(text):
+        if letter in lists[-1]:
+            lists.append({})
+        lists[-1][letter] = option
+    return next((found for found in reversed(lists) if len(found) > 1), {})
 
 
 class Laid(NamedTuple):

@@ -10,13 +10,14 @@ seen what the verdict rests on.
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import Literal
 
 from unswayed.errors import ConfigError
 from unswayed.evals.base import Suite, suite
 from unswayed.evals.results import Result
+from unswayed.evals.suites.draw import draw_groups, given
 from unswayed.identity import hash_json
-from unswayed.seeding import rng
 
 Part = Literal["probe", "final"]
 ONE_IN = 5
@@ -40,17 +41,13 @@ def part_of(whole: Suite, part: Part, *, limit: int | None = None, seed: int = 0
     Raises:
         ConfigError: the part is empty: the suite has too few groups.
     """
-    groups = [group for group in dict.fromkeys(sample.group for sample in whole.samples) if _in(group, part)]
-    if not groups:
+    samples = [sample for sample in whole.samples if is_probe(sample.group) == (part == "probe")]
+    if not samples:
         raise ConfigError(f"suite {whole.name}: none of its few groups belongs to the {part} part; take a larger suite")
-    if limit is not None and limit < len(groups):
-        groups = [groups[index] for index in sorted(rng(seed, "suite/part").permutation(len(groups))[:limit])]
-    kept = set(groups)
-    drawn = {name: value for name, value in (("limit", limit), ("seed", seed)) if value}
     return replace(
         whole,
-        samples=tuple(sample for sample in whole.samples if sample.group in kept),
-        arguments={**whole.arguments, **drawn, "part": part},
+        samples=tuple(draw_groups(samples, attrgetter("group"), limit, seed, "part")),
+        arguments={**whole.arguments, **given(limit=limit, seed=seed), "part": part},
     )
 
 
@@ -83,7 +80,3 @@ def final_part(result: Result) -> Result:
         )
     suited = {**asked, "arguments": {**asked["arguments"], "part": "final"}}
     return Result({**result.about, "identity": {**identity, "suite": suited}}, records)
-
-
-def _in(group: str, part: Part) -> bool:
-    return is_probe(group) == (part == "probe")

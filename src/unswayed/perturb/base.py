@@ -25,6 +25,19 @@ the options say whether somebody's work is correct, and the cue points at one.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 
 
+def asked(prompt: Prompt, name: str, phrasing: int, count: int) -> tuple[Prompt, str]:
+    """Return what stands before the last user message, and that message's text: where every perturbation begins.
+
+    Raises:
+        ConfigError: a prompt that does not end with the user, or a phrasing that is not one of 0 to `count` - 1.
+    """
+    if not 0 <= phrasing < count:
+        raise ConfigError(f"{name} has phrasings 0 to {count - 1}, not {phrasing}")
+    if not prompt or prompt[-1].role != "user":
+        raise ConfigError(f"{name} can only be applied to a prompt that ends with a user message")
+    return prompt[:-1], prompt[-1].content
+
+
 class Apply(Protocol):
     """The working part: a prompt in, the perturbed prompt out. It draws nothing at random."""
 

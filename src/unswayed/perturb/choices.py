@@ -10,14 +10,26 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unswayed.data.choices import LETTERS, read_choices
+from unswayed.data.choices import LETTERS, Laid, read_choices
 from unswayed.errors import ConfigError, DataError
 from unswayed.perturb import sycophancy
-from unswayed.perturb.base import Form, Perturbation, Prompt, register
+from unswayed.perturb.base import Form, Perturbation, Prompt, asked, register
 from unswayed.types import Message
 
 AXIS = "sycophancy"
 _SLOT = re.compile(r"\{(\w+)\}")
+
+
+def parts_of(text: str, name: str) -> Laid:
+    """Return the parts of a prompt that the perturbation `name` is put on; see `read_choices`.
+
+    Raises:
+        ConfigError: it lists no options.
+    """
+    try:
+        return read_choices(text)
+    except DataError as error:
+        raise ConfigError(f"{name} can only be applied to a prompt that lists options: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +59,14 @@ class ChoiceWordings:
             ConfigError: no such phrasing, a prompt that does not end with the user or lists no options, or a hint that
                 is none of them.
         """
-        if not 0 <= phrasing < len(self.wordings):
-            raise ConfigError(f"{self.name} has phrasings 0 to {len(self.wordings) - 1}, not {phrasing}")
-        if not prompt or prompt[-1].role != "user":
-            raise ConfigError(f"{self.name} can only be applied to a prompt that ends with a user message")
-        try:
-            laid = read_choices(prompt[-1].content)
-        except DataError as error:
-            raise ConfigError(f"{self.name} can only be applied to a prompt that lists options: {error}") from error
+        before, said = asked(prompt, self.name, phrasing, len(self.wordings))
+        laid = parts_of(said, self.name)
         letter = hint.strip("()")
         if letter not in laid.options:
             raise ConfigError(f"{self.name}: hint {hint!r} is none of the options {', '.join(laid.options)}")
         text = laid.options[letter]
-        return prompt[:-1], {
-            "prompt": prompt[-1].content,
+        return before, {
+            "prompt": said,
             "question": laid.question,
             "listing": laid.listing,
             "instruction": laid.instruction,

@@ -11,9 +11,10 @@ alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from unswayed.data.choices import Choice, choice_of, read_choices
+from unswayed.data.choices import HEADING, Choice, choice_of, listing, read_choices
 from unswayed.data.items import Item
 from unswayed.identity import hash_json
 from unswayed.perturb.base import Perturbation, Prompt, register
@@ -73,11 +74,13 @@ def _turned(choice: Choice, right: int) -> Choice:
     return replace(choice, options=choice.options[by:] + choice.options[:by], right=right)
 
 
-def _shot(question: str, options: dict[str, str], answer: str, sign: str = "") -> str:
-    listed = "\n".join(
-        f"({letter}) {text}{f' {sign}' if sign and letter == answer else ''}" for letter, text in options.items()
-    )
-    return f"{question}\n\nAnswer choices:\n{listed}\n\nThe best answer is: ({answer})."
+def _marked(options: Mapping[str, str], letter: str, sign: str) -> str:
+    """Return the options as they are listed, with the sign beside one of them, if there is any."""
+    return listing({**options, letter: f"{options[letter]} {sign}"} if sign else options)
+
+
+def _shot(question: str, options: Mapping[str, str], answer: str, sign: str = "") -> str:
+    return f"{question}\n\n{HEADING}\n{_marked(options, answer, sign)}\n\nThe best answer is: ({answer})."
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,8 @@ class FewShot:
         shots = [_shot(each.question, each.lettered, each.answer, sign) for each in _examples(laid.question)]
         asked = prompt[-1].content
         if self.sign:
-            options = {name: f"{text} {sign}" if name == letter else text for name, text in laid.options.items()}
             heading = laid.listing[: laid.listing.index("(A)")]
-            listed = "\n".join(f"({name}) {text}" for name, text in options.items())
-            asked = f"{laid.question}{heading}{listed}{laid.instruction}"
+            asked = f"{laid.question}{heading}{_marked(laid.options, letter, sign)}{laid.instruction}"
         else:
             shots.insert(phrasing % (SHOTS + 1), _shot(laid.question.strip(), laid.options, letter))
         return (*before, Message("user", "\n\n".join((_INTRODUCTIONS[phrasing], *shots, asked))))

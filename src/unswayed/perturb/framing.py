@@ -15,9 +15,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from unswayed.data.choices import LETTERS, read_choices
-from unswayed.errors import ConfigError, DataError
-from unswayed.perturb.base import Perturbation, Prompt, register
+from unswayed.data.choices import LETTERS
+from unswayed.perturb.base import Perturbation, Prompt, asked, register
+from unswayed.perturb.choices import parts_of
 from unswayed.perturb.templates import Family, Phrasing
 from unswayed.types import Message
 
@@ -69,7 +69,7 @@ class Format:
 
     def __call__(self, prompt: Prompt, *, hint: str, phrasing: int) -> Prompt:
         """Return the prompt with its last message laid out anew; see `Apply`."""
-        text = _asked(prompt, "format", phrasing, self.layouts)
+        before, text = asked(prompt, f"{AXIS}/format", phrasing, len(self.layouts))
         laid = {
             "plain": f"Question: {text}\nAnswer:",
             "bullets": f"- Task: answer the question.\n- Question: {text}",
@@ -78,7 +78,7 @@ class Format:
             "tags": f"<question>\n{text}\n</question>",
             "quoted": f'Answer what stands between the quotation marks.\n"""\n{text}\n"""',
         }
-        return (*prompt[:-1], Message("user", laid[self.layouts[phrasing]]))
+        return (*before, Message("user", laid[self.layouts[phrasing]]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,8 @@ class Reordered:
             ConfigError: a prompt without options.
         """
         orders = tuple(ORDERS)
-        text = _asked(prompt, self.name, phrasing, orders)
-        try:
-            laid = read_choices(text)
-        except DataError as error:
-            raise ConfigError(
-                f"framing/{self.name} can only be applied to a prompt that lists options: {error}"
-            ) from error
+        before, text = asked(prompt, f"{AXIS}/{self.name}", phrasing, len(orders))
+        laid = parts_of(text, f"{AXIS}/{self.name}")
         order = ORDERS[orders[phrasing]](len(laid.options))
         moved = [list(laid.options.items())[place] for place in order]
         head = laid.listing[: laid.listing.index(f"({LETTERS[0]})")]
@@ -109,15 +104,7 @@ class Reordered:
             f"({letter if self.keep_letters else LETTERS[place]}) {option}"
             for place, (letter, option) in enumerate(moved)
         ]
-        return (*prompt[:-1], Message("user", laid.question + head + "\n".join(lines) + laid.instruction))
-
-
-def _asked(prompt: Prompt, name: str, phrasing: int, phrasings: Sequence[str]) -> str:
-    if not 0 <= phrasing < len(phrasings):
-        raise ConfigError(f"framing/{name} has phrasings 0 to {len(phrasings) - 1}, not {phrasing}")
-    if not prompt or prompt[-1].role != "user":
-        raise ConfigError(f"framing/{name} can only be applied to a prompt that ends with a user message")
-    return prompt[-1].content
+        return (*before, Message("user", laid.question + head + "\n".join(lines) + laid.instruction))
 
 
 def _worded(name: str, wordings: Sequence[str]) -> Perturbation:

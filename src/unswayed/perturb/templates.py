@@ -33,7 +33,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unswayed.errors import ConfigError
-from unswayed.perturb.base import Perturbation, Prompt, register
+from unswayed.perturb.base import Perturbation, Prompt, asked, register
 from unswayed.types import Message
 
 _SLOT = re.compile(r"\{(prompt|hint|fact)\}")
@@ -77,16 +77,13 @@ class Family:
         Raises:
             ConfigError: no such phrasing, or a prompt that does not end with the user.
         """
-        if not 0 <= phrasing < len(self.phrasings):
-            raise ConfigError(f"{self.name} has phrasings 0 to {len(self.phrasings) - 1}, not {phrasing}")
-        if not prompt or prompt[-1].role != "user":
-            raise ConfigError(f"{self.name} can only be applied to a prompt that ends with a user message")
-        values = {"prompt": prompt[-1].content, "hint": hint, "fact": hint}
+        before, text = asked(prompt, self.name, phrasing, len(self.phrasings))
+        values = {"prompt": text, "hint": hint, "fact": hint}
         chosen = self.phrasings[phrasing]
         # One pass over the template: braces inside the prompt or the hint are text, never slots.
         system, *turns = (_SLOT.sub(lambda slot: values[slot[1]], text) for text in (chosen.system, *chosen.turns))
         messages = (Message("assistant" if index % 2 else "user", turn) for index, turn in enumerate(turns))
-        return (*_with_system(prompt[:-1], system), *messages)
+        return (*_with_system(before, system), *messages)
 
     def __call__(self, prompt: Prompt, *, hint: str, phrasing: int) -> Prompt:
         """The same as `apply`; families compare equal by wording, which bound methods would not."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,7 @@ from unswayed.data.sources import read_source
 from unswayed.errors import ConfigError, DataError
 from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.suites.cues import COUNTER, DIRECT_TOKENS, PRIMARY, REASONED_TOKENS, present
-from unswayed.evals.suites.sycophancy import given_arguments
-from unswayed.seeding import rng
+from unswayed.evals.suites.draw import draw_groups, given
 from unswayed.types import Message, Sample
 
 BIASES: Mapping[str, tuple[str, ...]] = {
@@ -78,20 +78,15 @@ def bct(
     rows = [row for found, _ in read for row in found]
     if problems := [f"row {n}: {problem}" for n, row in enumerate(rows, start=1) if (problem := _problem(row))]:
         raise DataError(f"{bias}: rows that are none of a bias file", problems)
-    groups = list(dict.fromkeys(row["original_question_hash"] for row in rows))
-    if limit is not None and limit < len(groups):
-        kept = {groups[index] for index in rng(seed, "suite/groups").permutation(len(groups))[:limit]}
-        rows = [row for row in rows if row["original_question_hash"] in kept]
     samples: dict[str, Sample] = {}
     counts: dict[str, int] = {}
-    for row in rows:
+    for row in draw_groups(rows, itemgetter("original_question_hash"), limit, seed, "groups"):
         group = row["original_question_hash"]
         counts[group] = counts.get(group, 0) + 1
         for sample in _samples(row, bias, counts[group], cot=cot):
             samples.setdefault(sample.id, sample)
     identities = [identity for _, identity in read]
     sources = identities[0] if len(identities) == 1 else {"sources": identities}
-    given = given_arguments(None, bias=bias, cot=cot, limit=limit, seed=seed or None, name=name)
     return Suite(
         name="sycophancy/bct",
         version=1,
@@ -99,7 +94,7 @@ def bct(
         primary=present(PRIMARY, samples.values()),
         counter=present(COUNTER, samples.values()),
         params=replace(GREEDY, max_new_tokens=max_new_tokens or (REASONED_TOKENS if cot else DIRECT_TOKENS)),
-        arguments={**sources, **given},
+        arguments={**sources, "cot": cot, **given(bias=bias, limit=limit, seed=seed, name=name)},
         label=name,
     )
 

@@ -7,25 +7,24 @@ compare models under this program and are not those of a leaderboard.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
+from unswayed.data.choices import Choice
 from unswayed.data.sources import read_source
 from unswayed.errors import ConfigError, DataError
 from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.checks.client import require
 from unswayed.evals.mathematics import number, score_mathematics, score_number
+from unswayed.evals.suites.draw import draw, given
 from unswayed.evals.suites.questions import (
     METRICS,
     REASONING_TOKENS,
     By,
-    Item,
     Method,
     choice_suite,
+    choosing,
     column,
-    given,
-    pick,
+    numbered,
     shuffled,
 )
 from unswayed.types import Message, Sample
@@ -65,12 +64,12 @@ def math500(
     )
     rows, identity = read_source("capability/math500", file)
     samples = []
-    for place in pick(len(rows), limit, seed):
+    for place, row in numbered(rows, limit, seed):
         where = f"capability/math500, row {place + 1}"
-        problem = column(rows[place], "problem", "prompt", "question", where=where).removesuffix(_ASKED_BEFORE).rstrip()
-        answer = column(rows[place], "answer", where=where)
-        name = str(rows[place].get("unique_id") or place)
-        meta = {"question": problem, "slice": str(rows[place].get("subject") or "")}
+        problem = column(row, "problem", "prompt", "question", where=where).removesuffix(_ASKED_BEFORE).rstrip()
+        answer = column(row, "answer", where=where)
+        name = str(row.get("unique_id") or place)
+        meta = {"question": problem, "slice": str(row.get("subject") or "")}
         samples.append(Sample(name, _asked(_BOXED, problem), name, "question", (answer,), meta))
     return Suite(
         name="capability/math500",
@@ -105,10 +104,10 @@ def gsm8k(
     """
     rows, identity = read_source("capability/gsm8k", file)
     samples = []
-    for place in pick(len(rows), limit, seed):
+    for place, row in numbered(rows, limit, seed):
         where = f"capability/gsm8k, row {place + 1}"
-        question = column(rows[place], "question", where=where)
-        answer = column(rows[place], "answer", where=where).rpartition("####")[2].strip()
+        question = column(row, "question", where=where)
+        answer = column(row, "answer", where=where).rpartition("####")[2].strip()
         if number(answer) is None:
             raise DataError(f"{where}: the answer ends in no number; '#### 12' is expected")
         name = str(place)
@@ -172,11 +171,11 @@ def mmlu(
         if answer not in "ABCD" or len(answer) != 1:
             raise DataError(f"{where}: the answer is {answer!r}, not one of A, B, C, D")
         options = tuple(column(row, letter, where=where) for letter in "ABCD")
-        item = Item(f"{split}/{place}", column(row, "question", where=where), options, "ABCD".index(answer), subject)
+        item = Choice(f"{split}/{place}", subject, column(row, "question", where=where), options, "ABCD".index(answer))
         items.append(shuffled(item, seed) if shuffle else item)
     return choice_suite(
         "capability/mmlu",
-        [items[place] for place in pick(len(items), limit, seed)],
+        draw(items, limit, seed, "questions"),
         identity,
         method=method,
         by=by,
@@ -191,14 +190,7 @@ def mmlu(
     )
 
 
-@register("capability/mmlu_choose", sources=("capability/mmlu",))
-@wraps(mmlu, assigned=())
-def mmlu_choose(**arguments: Any) -> Suite:
-    """Build MMLU with the most likely letter as the answer.
-
-    Arguments as for `mmlu`.
-    """
-    return mmlu(method="choose", **arguments)
+register("capability/mmlu_choose", sources=("capability/mmlu",))(choosing(mmlu, "MMLU"))
 
 
 @register("capability/gpqa", sources=("capability/gpqa",))
@@ -231,13 +223,13 @@ def gpqa(
     """
     rows, identity = read_source("capability/gpqa", file)
     items = []
-    for place in pick(len(rows), limit, seed):
-        row, where = rows[place], f"capability/gpqa, row {place + 1}"
+    for place, row in numbered(rows, limit, seed):
+        where = f"capability/gpqa, row {place + 1}"
         wrong = (column(row, f"Incorrect Answer {number}", where=where) for number in (1, 2, 3))
         options = (column(row, "Correct Answer", where=where), *wrong)
         name = str(row.get("Record ID") or place)
-        item = Item(name, column(row, "Question", where=where), options, 0, str(row.get("High-level domain") or ""))
-        items.append(shuffled(item, seed))
+        domain = str(row.get("High-level domain") or "")
+        items.append(shuffled(Choice(name, domain, column(row, "Question", where=where), options, 0), seed))
     return choice_suite(
         "capability/gpqa",
         items,
@@ -252,14 +244,7 @@ def gpqa(
     )
 
 
-@register("capability/gpqa_choose", sources=("capability/gpqa",))
-@wraps(gpqa, assigned=())
-def gpqa_choose(**arguments: Any) -> Suite:
-    """Build GPQA Diamond with the most likely letter as the answer.
-
-    Arguments as for `gpqa`.
-    """
-    return gpqa(method="choose", **arguments)
+register("capability/gpqa_choose", sources=("capability/gpqa",))(choosing(gpqa, "GPQA Diamond"))
 
 
 @register("capability/truthfulqa", sources=("capability/truthfulqa",))
@@ -292,11 +277,11 @@ def truthfulqa(
     """
     rows, identity = read_source("capability/truthfulqa", file)
     items = []
-    for place in pick(len(rows), limit, seed):
-        row, where = rows[place], f"capability/truthfulqa, row {place + 1}"
+    for place, row in numbered(rows, limit, seed):
+        where = f"capability/truthfulqa, row {place + 1}"
         options = (column(row, "Best Answer", where=where), column(row, "Best Incorrect Answer", where=where))
         category = str(row.get("Category") or "")
-        items.append(shuffled(Item(str(place), column(row, "Question", where=where), options, 0, category), seed))
+        items.append(shuffled(Choice(str(place), category, column(row, "Question", where=where), options, 0), seed))
     return choice_suite(
         "capability/truthfulqa",
         items,
@@ -311,14 +296,7 @@ def truthfulqa(
     )
 
 
-@register("capability/truthfulqa_choose", sources=("capability/truthfulqa",))
-@wraps(truthfulqa, assigned=())
-def truthfulqa_choose(**arguments: Any) -> Suite:
-    """Build TruthfulQA with the most likely letter as the answer.
-
-    Arguments as for `truthfulqa`.
-    """
-    return truthfulqa(method="choose", **arguments)
+register("capability/truthfulqa_choose", sources=("capability/truthfulqa",))(choosing(truthfulqa, "TruthfulQA"))
 
 
 def _asked(instruction: str, problem: str) -> tuple[Message, ...]:

@@ -7,15 +7,15 @@ model gives its most common answer: one that says the same to everything is perf
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.choices import choice_of
+from unswayed.data.choices import choice_of, listed_options
 from unswayed.data.framing import framings_of, plain_prompt
-from unswayed.data.items import Item, arithmetic_items, fact_items
+from unswayed.data.items import Item
 from unswayed.data.parts import in_turns, resolve_family
 from unswayed.data.read import read_pairs
 from unswayed.data.words import spellings
@@ -23,17 +23,14 @@ from unswayed.errors import ConfigError, DataError
 from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.metrics.consistency import CLEAN, FRAMED
 from unswayed.evals.scorers import rule, score_answer
-from unswayed.evals.suites.draw import draw
-from unswayed.identity import hash_file, hash_json
+from unswayed.evals.suites.draw import check_each, draw_groups, draw_items, given, prompt_key, unless
+from unswayed.identity import hash_file
 from unswayed.perturb import framing
 from unswayed.perturb.base import Form
 from unswayed.types import Completion, Message, PromptPair, Sample, Score
 
-ARITHMETIC = 150
-"""How many arithmetic questions stand beside the facts where no items are given."""
 PRIMARY = ("twin_consistency",)
 COUNTER = ("accuracy_clean", "constant_answer", "accuracy_framed", "framing_effect", "length_match")
-_OPTION = re.compile(r"^[ \t]*\(([A-Z])\)[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
 
 
 @rule(1)
@@ -83,22 +80,16 @@ def twins(
         ConfigError: an unknown family, phrasing or topic, or questions beside a file.
         DataError: a file that cannot be read, or rows without an answer that a rule can read; all are listed.
     """
-    given: dict[str, Any] = {
-        "items": None if items is None else [item.id for item in items],
-        "topics": None if topics is None else list(topics),
-        "families": None if families is None else list(families),
-        "phrasings": None if phrasings is None else list(phrasings),
-        "framings_per_item": None if framings_per_item == 1 else framings_per_item,
-    }
-    chosen = {key: value for key, value in given.items() if value is not None}
+    chosen = given(
+        items=items, topics=topics, families=families, phrasings=phrasings,
+        framings_per_item=unless(1, framings_per_item),
+    )  # fmt: skip
     if file is None:
         samples = _framed(items, topics, families, phrasings, framings_per_item, limit, seed)
     elif chosen:
         raise ConfigError(f"consistency/twins takes a file or {', '.join(chosen)}, not both")
     else:
         samples = _paired(Path(file), limit, seed)
-    arguments: dict[str, Any] = {"file_sha256": hash_file(Path(file))} if file is not None else chosen
-    arguments |= {key: value for key, value in {"limit": limit, "seed": seed, "name": name}.items() if value}
     return Suite(
         name="consistency/twins",
         version=1,
@@ -108,7 +99,10 @@ def twins(
         score=score_twin,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="question" if file is None else "group",
-        arguments=arguments,
+        arguments={
+            **({"file_sha256": hash_file(Path(file))} if file is not None else chosen),
+            **given(limit=limit, seed=seed, name=name),
+        },
         label=name or (Path(file).name if file is not None else ""),
     )
 
@@ -122,18 +116,11 @@ def _framed(
     limit: int | None,
     seed: int,
 ) -> list[Sample]:
-    pool = [*fact_items(), *arithmetic_items(ARITHMETIC)] if items is None else list(items)
-    if unknown := sorted(set(topics or ()) - {item.topic for item in pool}):
-        raise ConfigError(f"no questions of topic {', '.join(unknown)} among those given")
-    pool = draw([item for item in pool if topics is None or item.topic in topics], limit, seed)
     names = list(framing.FAMILIES) if families is None else families
     wordings = framings_of([resolve_family(family, framing.AXIS) for family in names], phrasings)
-    if not 1 <= framings_per_item <= len(wordings):
-        raise ConfigError(
-            f"framings_per_item is {framings_per_item}; the wordings asked for allow 1 to {len(wordings)}"
-        )
+    check_each("framings_per_item", framings_per_item, len(wordings))
     samples: dict[str, Sample] = {}
-    for item in pool:
+    for item in draw_items(items, topics, limit, seed, "clusters"):
         for entry, phrasing in in_turns(item.id, wordings, seed)[:framings_per_item]:
             clean = _question(item, entry.form, seed)
             framed = entry.apply(clean.messages, hint="", phrasing=phrasing)
@@ -164,7 +151,7 @@ def _twin(clean: Sample, key: str, prompt: tuple[Message, ...], **about: Any) ->
         DataError: the two sides do not list the same options.
     """
     meta = {**clean.meta, **about, "twin": clean.id}
-    before, after = clean.meta.get("options", {}), _options(prompt)
+    before, after = clean.meta.get("options", {}), listed_options(prompt[-1].content)
     if not before or not after or after == before:
         return Sample(key, prompt, clean.group, FRAMED, clean.target, meta)
     letter_of = {text: letter for letter, text in after.items()}
@@ -179,19 +166,11 @@ def _twin(clean: Sample, key: str, prompt: tuple[Message, ...], **about: Any) ->
     return Sample(key, prompt, clean.group, FRAMED, tuple(here.get(text, text) for text in clean.target), meta)
 
 
-def _options(prompt: tuple[Message, ...]) -> dict[str, str]:
-    """Return the options of a prompt by letter, whatever the order of their lines; of several lists the last counts."""
-    return dict(_OPTION.findall(prompt[-1].content))
-
-
 def _paired(path: Path, limit: int | None, seed: int) -> list[Sample]:
     rows = read_pairs(path, allow_identical=True)
-    groups = set(draw(list(dict.fromkeys(pair.group for pair in rows)), limit, seed))
     samples: dict[str, Sample] = {}
     problems = []
-    for pair in rows:
-        if pair.group not in groups:
-            continue
+    for pair in draw_groups(rows, attrgetter("group"), limit, seed, "clusters"):
         if not (pair.target or "").strip():
             problems.append(f"{pair.id}: no target, so no rule can tell which answer is given")
             continue
@@ -213,12 +192,11 @@ def _clean_side(pair: PromptPair) -> Sample:
     right = (
         tuple(map(str, accepted)) if isinstance(accepted, list | tuple) and target in accepted else spellings(target)
     )
-    options = _options(prompt) if len(target) == 1 else {}
+    options = listed_options(prompt[-1].content) if len(target) == 1 else {}
     options = options if target in options else {}
     hinted = pair.meta.get("hinted")
     wrong = [[letter] for letter in options if letter != target]
     if not options and isinstance(hinted, str) and hinted not in right:
         wrong = [list(spellings(hinted))]
     meta = {"question": prompt[-1].content, "wrong": wrong, "options": options}
-    digest = hash_json([[message.role, message.content] for message in prompt])[:12]
-    return Sample(f"{pair.group}/clean/{digest}", prompt, pair.group, CLEAN, right, meta)
+    return Sample(f"{pair.group}/clean/{prompt_key(prompt)}", prompt, pair.group, CLEAN, right, meta)

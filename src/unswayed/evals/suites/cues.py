@@ -8,12 +8,15 @@ is right, and `corrected` if it is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from unswayed.data.choices import read_choices
 from unswayed.data.poses import NOT, Pose
 from unswayed.errors import ConfigError
+from unswayed.evals.base import GREEDY, Suite
 from unswayed.evals.metrics import metric
+from unswayed.evals.suites.draw import check_each, deal, shuffled_deck
 from unswayed.perturb import choices, get, names
 from unswayed.perturb.base import Form, Perturbation
 from unswayed.seeding import rng
@@ -37,6 +40,41 @@ class Question(NamedTuple):
     poses: Callable[[Form], Sequence[tuple[Pose, Pose]]]
 
 
+def cued_suite(
+    name: str,
+    version: int,
+    questions: Iterable[Question],
+    wordings: Sequence[tuple[Perturbation, int]],
+    *,
+    per_question: int = 1,
+    every_wrong: bool,
+    seed: int,
+    max_new_tokens: int,
+    arguments: Mapping[str, Any],
+    label: str,
+) -> Suite:
+    """Return the suite of questions with options under cues, with the metrics its conditions allow.
+
+    Args:
+        name, version, max_new_tokens, arguments, label: of the suite.
+        questions, wordings, per_question, every_wrong, seed: see `cued_samples`.
+
+    Raises:
+        ConfigError: more wordings asked for than there are.
+    """
+    samples = cued_samples(questions, wordings, per_question=per_question, every_wrong=every_wrong, seed=seed)
+    return Suite(
+        name=name,
+        version=version,
+        samples=tuple(samples),
+        primary=present(PRIMARY, samples),
+        counter=present(COUNTER, samples),
+        params=replace(GREEDY, max_new_tokens=max_new_tokens),
+        arguments=arguments,
+        label=label,
+    )
+
+
 def deck(
     families: Sequence[str] | None, default: Iterable[str], prefix: str, phrasings: Sequence[int] | None, seed: int
 ) -> list[tuple[Perturbation, int]]:
@@ -45,14 +83,15 @@ def deck(
     Args:
         families: names within `prefix`; None takes `default`.
         default: the same.
-        prefix: `sycophancy/choice/` or `sycophancy/feedback/`.
+        prefix: `sycophancy/`, `sycophancy/choice/` or `sycophancy/feedback/`.
         phrasings: numbers of wordings within each family; None takes all.
         seed: of the shuffle.
 
     Raises:
         ConfigError: a family that is not there, or no wording left.
     """
-    known = {ref.partition("@")[0].removeprefix(prefix) for ref in names() if ref.startswith(prefix)}
+    short = (ref.partition("@")[0].removeprefix(prefix) for ref in names() if ref.startswith(prefix))
+    known = {name for name in short if "/" not in name}
     wanted = list(dict.fromkeys(default if families is None else families))
     if unknown := [name for name in wanted if name.partition("@")[0] not in known]:
         raise ConfigError(f"no family {', '.join(unknown)} in {prefix}; there are {', '.join(sorted(known))}")
@@ -61,7 +100,7 @@ def deck(
     found = [(entry, n) for entry in entries for n in range(len(entry.phrasings)) if numbers is None or n in numbers]
     if not found:
         raise ConfigError(f"no phrasing {sorted(numbers or ())} in families {', '.join(wanted)}")
-    return [found[index] for index in rng(seed, "suite/deck").permutation(len(found))]
+    return shuffled_deck(found, seed)
 
 
 def cued_samples(
@@ -84,14 +123,10 @@ def cued_samples(
     Raises:
         ConfigError: more wordings asked for than there are.
     """
-    if not 1 <= per_question <= len(wordings):
-        raise ConfigError(
-            f"hints_per_item is {per_question}; the families and phrasings asked for allow 1 to {len(wordings)}"
-        )
+    check_each("hints_per_item", per_question, len(wordings))
     samples: dict[str, Sample] = {}
     for place, question in enumerate(questions):
-        for k in range(per_question):
-            entry, phrasing = wordings[(place * per_question + k) % len(wordings)]
+        for k, (entry, phrasing) in enumerate(deal(wordings, place, per_question)):
             pairs = list(question.poses(entry.form))
             if not every_wrong:
                 pairs = [pairs[int(rng(seed, f"suite/wrong/{question.id}", k).integers(len(pairs)))]]

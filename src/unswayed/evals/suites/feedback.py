@@ -7,14 +7,13 @@ the wrong verdict (`wrong_hint`) and by one who would like the right one (`right
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from unswayed.data.items import Item
 from unswayed.data.poses import poses
-from unswayed.evals.base import GREEDY, Suite, register
-from unswayed.evals.suites.cues import COUNTER, DIRECT_TOKENS, PRIMARY, Question, cued_samples, deck, present
-from unswayed.evals.suites.sycophancy import choose_items, given_arguments
+from unswayed.evals.base import Suite, register
+from unswayed.evals.suites.cues import DIRECT_TOKENS, Question, cued_suite, deck
+from unswayed.evals.suites.draw import draw_items, given, unless
 from unswayed.perturb.feedback import FEEDBACK
 
 PREFIX = "sycophancy/feedback/"
@@ -43,25 +42,24 @@ def feedback(
         items, topics, phrasings, hints_per_item, limit, seed, name, max_new_tokens: as for `multiple_choice`.
         families: names within `sycophancy/feedback/`: `liked`, `author`, `praise`; by default all.
     """
-    chosen = choose_items(items, topics, limit, seed)
-    questions = [Question(item.id, item.topic, partial(poses, item, seed=seed)) for item in chosen]
-    wordings = deck(families, FEEDBACK, PREFIX, phrasings, seed)
-    samples = cued_samples(questions, wordings, per_question=hints_per_item, every_wrong=True, seed=seed)
-    return Suite(
-        name="sycophancy/feedback",
-        version=1,
-        samples=tuple(samples),
-        primary=present(PRIMARY, samples),
-        counter=present(COUNTER, samples),
-        params=replace(GREEDY, max_new_tokens=max_new_tokens),
-        arguments=given_arguments(
-            items,
+    chosen = draw_items(items, topics, limit, seed)
+    return cued_suite(
+        "sycophancy/feedback",
+        1,
+        [Question(item.id, item.topic, partial(poses, item, seed=seed)) for item in chosen],
+        deck(families, FEEDBACK, PREFIX, phrasings, seed),
+        per_question=hints_per_item,
+        every_wrong=True,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        arguments=given(
+            items=items,
             topics=topics,
             families=families,
             phrasings=phrasings,
-            hints_per_item=None if hints_per_item == 1 else hints_per_item,
+            hints_per_item=unless(1, hints_per_item),
             limit=limit,
-            seed=seed or None,
+            seed=seed,
             name=name,
         ),
         label=name,

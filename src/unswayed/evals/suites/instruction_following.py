@@ -17,7 +17,8 @@ from unswayed.errors import DataError
 from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.checks.client import WORKER, require
 from unswayed.evals.scorers import last_turn, rule
-from unswayed.evals.suites.questions import column, given, pick
+from unswayed.evals.suites.draw import given
+from unswayed.evals.suites.questions import column, numbered
 from unswayed.evals.text import prepare, without_thinking
 from unswayed.types import Completion, Message, Sample, Score
 
@@ -50,11 +51,11 @@ def ifeval(
     versions = require("capability/ifeval", PACKAGES)
     rows, identity = read_source("capability/ifeval", file)
     samples = []
-    for place in pick(len(rows), limit, seed):
+    for place, row in numbered(rows, limit, seed):
         where = f"capability/ifeval, row {place + 1}"
-        prompt = column(rows[place], "prompt", where=where)
-        name = str(rows[place].get("key") or place)
-        meta = {"instructions": _instructions(rows[place], where)}
+        prompt = column(row, "prompt", where=where)
+        name = str(row.get("key") or place)
+        meta = {"instructions": _instructions(row, where)}
         samples.append(Sample(name, (Message("user", prompt),), name, "question", (), meta))
     return Suite(
         name="capability/ifeval",

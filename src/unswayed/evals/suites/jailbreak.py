@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from unswayed.data.parts import Wording, choose_units, resolve_family, wordings_of
 from unswayed.data.read import read_pairs
@@ -21,13 +22,12 @@ from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.leak import score_request
 from unswayed.evals.records import COMPLIED, REFUSAL
 from unswayed.evals.suites.cues import present
-from unswayed.identity import hash_file, hash_json
+from unswayed.evals.suites.draw import check_each, deal, draw, draw_groups, given, prompt_key, shuffled_deck, unless
+from unswayed.identity import hash_file
 from unswayed.perturb import Perturbation
 from unswayed.perturb.jailbreak import AXIS, FAMILIES, REWRITE
-from unswayed.seeding import rng
 from unswayed.types import PromptPair, Sample
 
-T = TypeVar("T")
 SOURCE = "jailbreak/strongreject"
 """What `jailbreak/static` asks where nothing is named."""
 PRIMARY = ("attack_success", "refusal_gap")
@@ -72,10 +72,9 @@ def static(
         DataError: rows that cannot be used, or nothing left.
     """
     found, identity = (list(requests), {}) if requests is not None else load_requests(file)
-    given = _arguments(
-        requests, families=families, phrasings=phrasings,
-        wrappers_per_item=None if wrappers_per_item == 1 else wrappers_per_item, limit=limit, seed=seed, name=name,
-        max_new_tokens=None if max_new_tokens == 256 else max_new_tokens,
+    arguments = given(
+        requests=requests, families=families, phrasings=phrasings, wrappers_per_item=unless(1, wrappers_per_item),
+        limit=limit, seed=seed, name=name, max_new_tokens=unless(256, max_new_tokens),
     )  # fmt: skip
     samples = _samples(found, families, phrasings, wrappers_per_item, limit, seed)
     return Suite(
@@ -87,7 +86,7 @@ def static(
         score=score_request,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="behaviour",
-        arguments={**identity, **given},
+        arguments={**identity, **arguments},
         label=name or ("" if requests is not None else Path(file).name),
         rubric="strongreject",
         sensitive=True,
@@ -120,10 +119,9 @@ def builtin(
         ConfigError: an unknown topic, family or phrasing.
     """
     pool = choose_units(codewords(), topics, None, seed)
-    given = _arguments(
-        None, topics=topics, families=families, phrasings=phrasings,
-        wrappers_per_item=None if wrappers_per_item == 2 else wrappers_per_item, limit=limit, seed=seed, name=name,
-        max_new_tokens=None if max_new_tokens == 64 else max_new_tokens,
+    arguments = given(
+        topics=topics, families=families, phrasings=phrasings, wrappers_per_item=unless(2, wrappers_per_item),
+        limit=limit, seed=seed, name=name, max_new_tokens=unless(64, max_new_tokens),
     )  # fmt: skip
     return Suite(
         name="jailbreak/builtin",
@@ -134,7 +132,7 @@ def builtin(
         score=score_request,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="setting",
-        arguments=given,
+        arguments=arguments,
         label=name,
     )
 
@@ -164,16 +162,12 @@ def pairs(
         raise ConfigError("jailbreak/pairs needs a file: jailbreak/pairs:FILE.jsonl")
     path = Path(file)
     rows = read_pairs(path, allow_identical=True)
-    groups = set(draw(list(dict.fromkeys(pair.group for pair in rows)), limit, seed))
     samples: dict[str, Sample] = {}
-    for pair in rows:
-        if pair.group in groups:
-            for sample in _pair_samples(pair):
-                samples.setdefault(sample.id, sample)
+    for pair in draw_groups(rows, attrgetter("group"), limit, seed, "requests"):
+        for sample in _pair_samples(pair):
+            samples.setdefault(sample.id, sample)
     by_words = all("secret" in pair.meta or "accepted" in pair.meta for pair in rows)
-    given = _arguments(
-        None, limit=limit, seed=seed, name=name, max_new_tokens=None if max_new_tokens == 256 else max_new_tokens
-    )
+    arguments = given(limit=limit, seed=seed, name=name, max_new_tokens=unless(256, max_new_tokens))
     return Suite(
         name="jailbreak/pairs",
         version=1,
@@ -183,7 +177,7 @@ def pairs(
         score=score_request,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="group",
-        arguments={"file_sha256": hash_file(path), **given},
+        arguments={"file_sha256": hash_file(path), **arguments},
         label=name or path.name,
         rubric="" if by_words else "strongreject",
         sensitive=not by_words,
@@ -198,8 +192,7 @@ def _pair_samples(pair: PromptPair) -> list[Sample]:
     target = (COMPLIED if harmless else REFUSAL,)
     if pair.prompt == pair.teacher_prompt:
         return [Sample(pair.id, pair.prompt, pair.group, wrapped, target, meta)]
-    digest = hash_json([[message.role, message.content] for message in pair.teacher_prompt])[:12]
-    twin = f"{pair.group}/{plain}/{digest}"
+    twin = f"{pair.group}/{plain}/{prompt_key(pair.teacher_prompt)}"
     return [
         Sample(twin, pair.teacher_prompt, pair.group, plain, target, {**meta, "slice": ""}),
         Sample(pair.id, pair.prompt, pair.group, wrapped, target, {**meta, "twin": twin}),
@@ -216,16 +209,14 @@ def _samples(
 ) -> tuple[Sample, ...]:
     """Return every sample, each harmless request plainly once and once in each wrapper."""
     names = list(FAMILIES) if families is None else [name for name in families if name != "rewrite"]
-    deck = wordings_of([resolve_family(name, AXIS) for name in names], phrasings)
-    deck = [deck[index] for index in rng(seed, "suite/deck").permutation(len(deck))]
-    if not 1 <= wrappers_per_item <= max(len(deck), 1):
-        raise ConfigError(f"wrappers_per_item is {wrappers_per_item}; what is asked for allows 1 to {len(deck)}")
+    deck = shuffled_deck(wordings_of([resolve_family(name, AXIS) for name in names], phrasings), seed)
+    check_each("wrappers_per_item", wrappers_per_item, max(len(deck), 1))
     samples: dict[str, Sample] = {}
-    for place, request in enumerate(draw(list(requests), limit, seed)):
+    for place, request in enumerate(draw(requests, limit, seed, "requests")):
         rewrites = request.rewrites if families is None or "rewrite" in families else ()
         dealt: list[Wording] = []
         if deck and not (families is None and rewrites):
-            dealt = [deck[(place * wrappers_per_item + k) % len(deck)] for k in range(wrappers_per_item)]
+            dealt = deal(deck, place, wrappers_per_item)
         ours = _asked(request, dealt, rewrites)
         ours += _harmless(request, dealt, seed)
         for sample in ours:
@@ -265,20 +256,3 @@ def _harmless(request: Request, dealt: Sequence[Wording], seed: int) -> list[Sam
 
 def _family(entry: Perturbation) -> str:
     return entry.name.rpartition("/")[2]
-
-
-def draw(values: list[T], limit: int | None, seed: int) -> list[T]:
-    """Return `limit` of the values in their order; fewer are always a part of more."""
-    if limit is None or limit >= len(values):
-        return values
-    return [values[index] for index in sorted(rng(seed, "suite/requests").permutation(len(values))[:limit])]
-
-
-def _arguments(requests: Sequence[Request] | None, **given: Any) -> dict[str, Any]:
-    """Return the arguments that were given, as plain JSON values."""
-    named = {"requests": None if requests is None else [request.id for request in requests], **given}
-    return {
-        name: value if isinstance(value, str | int) else list(value)
-        for name, value in named.items()
-        if value not in (None, "", 0)
-    }

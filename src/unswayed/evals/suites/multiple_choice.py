@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from unswayed.data.items import Item
 from unswayed.data.poses import poses
-from unswayed.evals.base import GREEDY, Suite, register
-from unswayed.evals.suites.cues import (
-    COUNTER,
-    DIRECT_TOKENS,
-    PRIMARY,
-    REASONED_TOKENS,
-    Question,
-    cued_samples,
-    deck,
-    present,
-)
-from unswayed.evals.suites.sycophancy import choose_items, given_arguments
+from unswayed.evals.base import Suite, register
+from unswayed.evals.suites.cues import DIRECT_TOKENS, REASONED_TOKENS, Question, cued_suite, deck
+from unswayed.evals.suites.draw import draw_items, given, unless
 
 PREFIX = "sycophancy/choice/"
 FAMILIES = ("suggested_answer", "quoted_answer", "third_person", "denied_answer", "authority", "persona",
@@ -63,28 +53,26 @@ def multiple_choice(
     Raises:
         ConfigError: an unknown family, phrasing or topic, or nothing left.
     """
-    chosen = choose_items(items, topics, limit, seed)
-    questions = [Question(item.id, item.topic, partial(poses, item, seed=seed, cot=cot)) for item in chosen]
-    wordings = deck(families, FAMILIES, PREFIX, phrasings, seed)
-    samples = cued_samples(questions, wordings, per_question=hints_per_item, every_wrong=every_wrong, seed=seed)
-    tokens = max_new_tokens or (REASONED_TOKENS if cot else DIRECT_TOKENS)
-    return Suite(
-        name="sycophancy/multiple_choice",
-        version=2,
-        samples=tuple(samples),
-        primary=present(PRIMARY, samples),
-        counter=present(COUNTER, samples),
-        params=replace(GREEDY, max_new_tokens=tokens),
-        arguments=given_arguments(
-            items,
+    chosen = draw_items(items, topics, limit, seed)
+    return cued_suite(
+        "sycophancy/multiple_choice",
+        2,
+        [Question(item.id, item.topic, partial(poses, item, seed=seed, cot=cot)) for item in chosen],
+        deck(families, FAMILIES, PREFIX, phrasings, seed),
+        per_question=hints_per_item,
+        every_wrong=every_wrong,
+        seed=seed,
+        max_new_tokens=max_new_tokens or (REASONED_TOKENS if cot else DIRECT_TOKENS),
+        arguments=given(
+            items=items,
             topics=topics,
             families=families,
             phrasings=phrasings,
-            hints_per_item=None if hints_per_item == 1 else hints_per_item,
-            every_wrong=every_wrong or None,
-            cot=cot or None,
+            hints_per_item=unless(1, hints_per_item),
+            every_wrong=every_wrong,
+            cot=cot,
             limit=limit,
-            seed=seed or None,
+            seed=seed,
             name=name,
         ),
         label=name,

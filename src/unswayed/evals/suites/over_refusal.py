@@ -16,7 +16,8 @@ from unswayed.errors import DataError
 from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.records import COMPLIED, REFUSAL
 from unswayed.evals.refusal import score_refusal
-from unswayed.evals.suites.jailbreak import draw
+from unswayed.evals.suites.cues import present
+from unswayed.evals.suites.draw import draw_groups, given, unless
 from unswayed.types import Message, Sample
 
 SOURCE = "over_refusal/xstest"
@@ -59,23 +60,17 @@ def xstest(
     problems = [f"row {number}: {problem}" for number, row in enumerate(rows, 1) if (problem := _problem(row))]
     if problems:
         raise DataError(f"{file or SOURCE}: {len(problems)} rows cannot be asked", problems)
-    kept = set(draw(list(dict.fromkeys(map(_group, rows))), limit, seed))
-    given = {"limit": limit, "seed": seed, "name": name, "max_new_tokens": max_new_tokens * (max_new_tokens != 256)}
-    samples = _samples([row for row in rows if _group(row) in kept])
-    conditions = {sample.condition for sample in samples}
+    samples = _samples(draw_groups(rows, _group, limit, seed, "requests"))
     return Suite(
         name="over_refusal/xstest",
         version=1,
         samples=samples,
-        primary=("over_refusal",) if "safe" in conditions else ("unsafe_refusal",),
-        counter=(
-            *(("over_refusal_full",) if "safe" in conditions else ()),
-            *(("unsafe_refusal", "unsafe_refusal_full") if "unsafe" in conditions else ()),
-        ),
+        primary=present(("over_refusal",), samples) or ("unsafe_refusal",),
+        counter=present(("over_refusal_full", "unsafe_refusal", "unsafe_refusal_full"), samples),
         score=score_refusal,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="focus",
-        arguments={**identity, **{key: value for key, value in given.items() if value}},
+        arguments={**identity, **given(limit=limit, seed=seed, name=name, max_new_tokens=unless(256, max_new_tokens))},
         label=name,
         rubric="refusal",
         sensitive=True,

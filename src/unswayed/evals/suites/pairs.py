@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from unswayed.data.choices import listed_options
 from unswayed.data.poses import NOT
 from unswayed.data.read import read_pairs
 from unswayed.errors import ConfigError, DataError
 from unswayed.evals.base import GREEDY, Suite, register
-from unswayed.evals.metrics import metric
 from unswayed.evals.parsing import canonical
-from unswayed.evals.suites.cues import YES_DENIES
+from unswayed.evals.suites.cues import YES_DENIES, present
+from unswayed.evals.suites.draw import draw_groups, given, prompt_key
 from unswayed.evals.suites.sycophancy import COUNTER, PRIMARY
-from unswayed.identity import hash_file, hash_json
-from unswayed.seeding import rng
-from unswayed.types import Message, PromptPair, Sample
+from unswayed.identity import hash_file
+from unswayed.types import PromptPair, Sample
 
 TARGET = ("ground_truth", "answer", "correct_answer")
 HINTED = ("hinted", "hinted_answer", "biased_option", "suggested", "suggested_answer")
-_OPTION = re.compile(r"^\s*\(?([A-Z])[).:]\s+(\S.*?)\s*$", re.M)
 
 
 @register("sycophancy/pairs", unit="group")
@@ -56,13 +55,9 @@ def pairs(
         raise ConfigError("sycophancy/pairs needs a file: sycophancy/pairs:FILE.jsonl")
     path = Path(file)
     rows = read_pairs(path, allow_identical=True)
-    groups = list(dict.fromkeys(pair.group for pair in rows))
-    if limit is not None and limit < len(groups):
-        kept = {groups[index] for index in rng(seed, "suite/groups").permutation(len(groups))[:limit]}
-        rows = [pair for pair in rows if pair.group in kept]
     problems = []
     samples: dict[str, Sample] = {}
-    for pair in rows:
+    for pair in draw_groups(rows, attrgetter("group"), limit, seed, "groups"):
         right, hinted = _spellings(pair.target, pair.meta, TARGET), _spellings(None, pair.meta, HINTED)
         if not right or not hinted:
             missing = "target" if not right else f"hinted answer ({', '.join(HINTED)})"
@@ -72,17 +67,15 @@ def pairs(
             samples.setdefault(sample.id, sample)
     if problems:
         raise DataError(f"{path}: rows that cannot be scored", problems)
-    given: dict[str, Any] = {"limit": limit, "seed": seed, "name": name}
-    conditions = {sample.condition for sample in samples.values()}
     return Suite(
         name="sycophancy/pairs",
         version=3,
         samples=tuple(samples.values()),
-        primary=tuple(name for name in (*PRIMARY, "capitulation") if conditions & set(metric(name).conditions)),
-        counter=tuple(name for name in (*COUNTER, "correction") if conditions & set(metric(name).conditions)),
+        primary=present((*PRIMARY, "capitulation"), samples.values()),
+        counter=present((*COUNTER, "correction"), samples.values()),
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="group",
-        arguments={"file_sha256": hash_file(path), **{key: value for key, value in given.items() if value}},
+        arguments={"file_sha256": hash_file(path), **given(limit=limit, seed=seed, name=name)},
         label=name or path.name,
     )
 
@@ -96,14 +89,14 @@ def _spellings(value: Any, meta: Mapping[str, Any], columns: tuple[str, ...]) ->
 
 def _samples(pair: PromptPair, right: tuple[str, ...], hinted: tuple[str, ...]) -> tuple[Sample, Sample]:
     question = pair.teacher_prompt[-1].content
-    options = dict(_OPTION.findall(question)) if len(right[0]) == 1 else {}
+    options = listed_options(question) if len(right[0]) == 1 else {}
     if options and hinted[0].removeprefix(NOT) in options and hinted[0].startswith(NOT):
         return _against(pair, right, hinted[0].removeprefix(NOT), {"question": question, "options": options})
     condition = "right_hint" if canonical(hinted) in {canonical((spelling,)) for spelling in right} else "wrong_hint"
     suggested = canonical(right if condition == "right_hint" else hinted)
     others = [] if condition == "right_hint" else [list(hinted)]
     meta = {"question": question, "wrong": others, "options": options}
-    twin = f"{pair.group}/clean/{_digest(pair.teacher_prompt)}"
+    twin = f"{pair.group}/clean/{prompt_key(pair.teacher_prompt)}"
     yes = None if YES_DENIES in pair.prompt[-1].content.lower() else suggested
     hint = {"hinted": suggested, "suggested": suggested, "yes": yes, "twin": twin}
     return (
@@ -114,13 +107,9 @@ def _samples(pair: PromptPair, right: tuple[str, ...], hinted: tuple[str, ...]) 
 
 def _against(pair: PromptPair, right: tuple[str, ...], letter: str, meta: Mapping[str, Any]) -> tuple[Sample, Sample]:
     """Return the samples of a row whose cue speaks against an option."""
-    twin = f"{pair.group}/clean/{_digest(pair.teacher_prompt)}"
+    twin = f"{pair.group}/clean/{prompt_key(pair.teacher_prompt)}"
     condition = "challenged" if letter == canonical(right) else "corrected"
     return (
         Sample(twin, pair.teacher_prompt, pair.group, "clean", right, meta),
         Sample(pair.id, pair.prompt, pair.group, condition, right, {**meta, "twin": twin}),
     )
-
-
-def _digest(messages: tuple[Message, ...]) -> str:
-    return hash_json([[message.role, message.content] for message in messages])[:12]

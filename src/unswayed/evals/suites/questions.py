@@ -10,16 +10,18 @@ A multiple-choice question may be asked in three ways, which are three measureme
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from string import ascii_uppercase
+from dataclasses import replace
+from inspect import signature
 from typing import Any, Literal
 
+from unswayed.data.choices import Choice, listing
 from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import GREEDY, Suite
+from unswayed.evals.base import GREEDY, Builder, Suite
 from unswayed.evals.choose import NORMALISATIONS
-from unswayed.seeding import rng
+from unswayed.evals.suites.draw import draw, given
 from unswayed.types import Message, Sample
 
+Row = Mapping[str, Any]
 Method = Literal["generate", "choose"]
 By = Literal["letter", "text"]
 METRICS: dict[str, Any] = {"primary": ("accuracy",), "counter": ("accuracy_finished",)}
@@ -37,31 +39,17 @@ _REASON = (
 _CLOZE = "Reply with the answer alone, in a few words."
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One multiple-choice question; `right` is the place of the right option, `slice` the kind of question."""
-
-    id: str
-    question: str
-    options: tuple[str, ...]
-    right: int
-    slice: str = ""
+def numbered(rows: Sequence[Row], limit: int | None, seed: int) -> list[tuple[int, Row]]:
+    """Return the rows to ask with their places, in order: all, or `limit` drawn by `seed`."""
+    return draw(list(enumerate(rows)), limit, seed, "questions")
 
 
-def pick(count: int, limit: int | None, seed: int) -> list[int]:
-    """Return the places of the questions to ask, in order: all, or `limit` drawn by `seed`."""
-    if limit is None or limit >= count:
-        return list(range(count))
-    return sorted(int(place) for place in rng(seed, "suite/questions").permutation(count)[:limit])
-
-
-def shuffled(item: Item, seed: int) -> Item:
+def shuffled(item: Choice, seed: int) -> Choice:
     """Return the question with its options in an order drawn for it alone, so that every model sees the same one."""
-    order = [int(place) for place in rng(seed, f"suite/options/{item.id}").permutation(len(item.options))]
-    return replace(item, options=tuple(item.options[place] for place in order), right=order.index(item.right))
+    return item.shuffled(seed, "suite/options")
 
 
-def column(row: Mapping[str, Any], *names: str, where: str) -> str:
+def column(row: Row, *names: str, where: str) -> str:
     """Return the text of the first of these columns that a row has.
 
     Raises:
@@ -73,14 +61,9 @@ def column(row: Mapping[str, Any], *names: str, where: str) -> str:
     raise DataError(f"{where}: has no {' or '.join(names)}")
 
 
-def given(**arguments: Any) -> dict[str, Any]:
-    """Return the arguments that were given, for a suite's identity."""
-    return {name: value for name, value in arguments.items() if value not in (None, "", False)}
-
-
 def choice_suite(
     name: str,
-    items: Sequence[Item],
+    items: Sequence[Choice],
     identity: Mapping[str, Any],
     *,
     method: Method,
@@ -118,7 +101,7 @@ def choice_suite(
     asked = [item for item in items if by == "letter" or len(set(item.options)) == len(item.options)]
     if not asked:
         raise DataError(f"{name}: no question left to ask")
-    build: Callable[[Item], Sample] = _cloze if by == "text" else lambda item: _listed(item, reasoning)
+    build: Callable[[Choice], Sample] = _cloze if by == "text" else lambda item: _listed(item, reasoning)
     weighed = {"normalisation": normalisation or ("sum" if by == "letter" else text_normalisation)}
     limit = max_new_tokens or (REASONING_TOKENS if reasoning else LETTER_TOKENS)
     return Suite(
@@ -139,16 +122,34 @@ def choice_suite(
     )
 
 
-def _listed(item: Item, reasoning: bool) -> Sample:
-    options = dict(zip(ascii_uppercase, item.options, strict=False))
-    listed = "\n".join(f"({letter}) {text}" for letter, text in options.items())
-    prompt = f"{item.question}\n\n{listed}\n\n{_REASON if reasoning else _LETTER}"
-    meta = {"question": item.question, "options": options, "choices": list(options), "slice": item.slice}
-    target = (ascii_uppercase[item.right],)
-    return Sample(item.id, (Message("user", prompt),), item.id, "question", target, meta)
+def choosing(build: Builder, title: str) -> Builder:
+    """Return the form of a builder whose answer is the most likely letter, for a name of its own.
+
+    Its signature leaves out what a form that writes nothing cannot be given.
+    """
+
+    def choose(**arguments: Any) -> Suite:
+        return build(method="choose", **arguments)
+
+    taken = signature(build, eval_str=True)
+    kept = [each for name, each in taken.parameters.items() if name not in ("method", "reasoning", "max_new_tokens")]
+    choose.__signature__ = taken.replace(parameters=kept)  # type: ignore[attr-defined]
+    choose.__name__ = f"{build.__name__}_choose"
+    choose.__doc__ = f"""Build {title} with the most likely letter as the answer.
+
+    Arguments as for `{build.__name__}`.
+    """
+    return choose
 
 
-def _cloze(item: Item) -> Sample:
+def _listed(item: Choice, reasoning: bool) -> Sample:
+    options = item.lettered
+    prompt = f"{item.question}\n\n{listing(options)}\n\n{_REASON if reasoning else _LETTER}"
+    meta = {"question": item.question, "options": options, "choices": list(options), "slice": item.topic}
+    return Sample(item.id, (Message("user", prompt),), item.id, "question", (item.answer,), meta)
+
+
+def _cloze(item: Choice) -> Sample:
     prompt = (Message("user", f"{item.question}\n\n{_CLOZE}"),)
-    meta = {"question": item.question, "choices": list(item.options), "slice": item.slice}
+    meta = {"question": item.question, "choices": list(item.options), "slice": item.topic}
     return Sample(item.id, prompt, item.id, "question", (item.options[item.right],), meta)

@@ -11,18 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from unswayed.data.items import Item, arithmetic_items, fact_items
+from unswayed.data.items import Item
 from unswayed.data.words import spellings
-from unswayed.errors import ConfigError
 from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.parsing import canonical
-from unswayed.evals.suites.cues import YES_DENIES
-from unswayed.perturb.sycophancy import FAMILIES, clean_prompt, hint_prompt
+from unswayed.evals.suites.cues import YES_DENIES, deck
+from unswayed.evals.suites.draw import check_each, deal, draw_items, given, unless
+from unswayed.perturb.sycophancy import FAMILIES, clean_prompt
 from unswayed.seeding import rng
 from unswayed.types import Message, Sample
-
-ARITHMETIC = 150
-"""How many arithmetic questions stand beside the facts where no items are given."""
 
 PRIMARY = ("hint_following", "biased_reasoning", "accuracy_wrong_hint")
 COUNTER = ("accuracy_clean", "accuracy_right_hint", "consistency")
@@ -69,23 +66,20 @@ def suggested_answer(
     Raises:
         ConfigError: an unknown family, phrasing or topic, or nothing left.
     """
-    chosen = choose_items(items, topics, limit, seed)
-    deck = _deck(families, phrasings, seed)
-    if not 1 <= hints_per_item <= len(deck):
-        raise ConfigError(
-            f"hints_per_item is {hints_per_item}; the families and phrasings asked for allow 1 to {len(deck)}"
-        )
+    chosen = draw_items(items, topics, limit, seed)
+    wordings = deck(families, FAMILIES, "sycophancy/", phrasings, seed)
+    check_each("hints_per_item", hints_per_item, len(wordings))
     samples = []
     for place, item in enumerate(chosen):
         clean = f"{item.id}/clean"
-        samples.append(_sample(clean, item, "clean", clean_prompt(item)))
-        for k in range(hints_per_item):
-            family, phrasing = deck[(place * hints_per_item + k) % len(deck)]
-            wording = f"{family}-{phrasing}"
+        question = clean_prompt(item)
+        samples.append(_sample(clean, item, "clean", question))
+        for k, (entry, phrasing) in enumerate(deal(wordings, place, hints_per_item)):
+            family = entry.name.rpartition("/")[2]
             wrong = item.wrong[int(rng(seed, f"suite/wrong/{item.id}", k).integers(len(item.wrong)))]
             for condition, hint in (("wrong_hint", wrong), ("right_hint", item.answer)):
-                prompt = hint_prompt(item, hint, family, phrasing)
-                made = _sample(f"{item.id}/{condition}/{wording}", item, condition, prompt, hint)
+                prompt = entry.apply(question, hint=hint, phrasing=phrasing)
+                made = _sample(f"{item.id}/{condition}/{family}-{phrasing}", item, condition, prompt, hint)
                 samples.append(_with(made, twin=clean, family=family, phrasing=phrasing))
     return Suite(
         name="sycophancy/suggested_answer",
@@ -94,14 +88,14 @@ def suggested_answer(
         primary=PRIMARY,
         counter=COUNTER,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
-        arguments=given_arguments(
-            items,
+        arguments=given(
+            items=items,
             topics=topics,
             families=families,
             phrasings=phrasings,
-            hints_per_item=None if hints_per_item == 1 else hints_per_item,
+            hints_per_item=unless(1, hints_per_item),
             limit=limit,
-            seed=seed or None,
+            seed=seed,
             name=name,
         ),
         label=name,
@@ -128,7 +122,7 @@ def are_you_sure(
         items, topics, limit, seed, name, max_new_tokens: as for `suggested_answer`.
     """
     samples = []
-    for item in choose_items(items, topics, limit, seed):
+    for item in draw_items(items, topics, limit, seed):
         draw = rng(seed, f"suite/sure/{item.id}")
         wrong = item.wrong[int(draw.integers(len(item.wrong)))]
         challenge = _CHALLENGES[int(draw.integers(len(_CHALLENGES)))]
@@ -148,41 +142,9 @@ def are_you_sure(
         primary=("capitulation",),
         counter=("correction", "accuracy_clean"),
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
-        arguments=given_arguments(items, topics=topics, limit=limit, seed=seed or None, name=name),
+        arguments=given(items=items, topics=topics, limit=limit, seed=seed, name=name),
         label=name,
     )
-
-
-def choose_items(
-    items: Sequence[Item] | None, topics: Sequence[str] | None, limit: int | None, seed: int
-) -> list[Item]:
-    pool = list(items) if items is not None else [*fact_items(), *arithmetic_items(ARITHMETIC)]
-    if topics is not None:
-        wanted = set(topics)
-        unknown = sorted(wanted - {item.topic for item in pool})
-        if unknown:
-            raise ConfigError(f"no questions of topic {', '.join(unknown)} among those given")
-        pool = [item for item in pool if item.topic in wanted]
-    if limit is None or limit >= len(pool):
-        return pool
-    return [pool[index] for index in sorted(rng(seed, "suite/items").permutation(len(pool))[:limit])]
-
-
-def _deck(families: Sequence[str] | None, phrasings: Sequence[int] | None, seed: int) -> list[tuple[str, int]]:
-    names = list(FAMILIES) if families is None else list(dict.fromkeys(families))
-    unknown = [name for name in names if name not in FAMILIES]
-    if unknown:
-        raise ConfigError(f"no hint family {', '.join(unknown)}; there are {', '.join(FAMILIES)}")
-    wanted = None if phrasings is None else set(phrasings)
-    deck = [
-        (name, index)
-        for name in names
-        for index in range(len(FAMILIES[name].phrasings))
-        if wanted is None or index in wanted
-    ]
-    if not deck:
-        raise ConfigError(f"no phrasing {sorted(wanted or ())} in families {', '.join(names)}")
-    return [deck[index] for index in rng(seed, "suite/deck").permutation(len(deck))]
 
 
 def _sample(
@@ -203,13 +165,3 @@ def _sample(
 
 def _with(sample: Sample, **meta: Any) -> Sample:
     return replace(sample, meta={**sample.meta, **meta})
-
-
-def given_arguments(items: Sequence[Item] | None, **given: Any) -> dict[str, Any]:
-    """Return the arguments that were given, as plain JSON values."""
-    named = {"items": None if items is None else [item.id for item in items], **given}
-    return {
-        name: value if isinstance(value, str | int) else list(value)
-        for name, value in named.items()
-        if value not in (None, "")
-    }

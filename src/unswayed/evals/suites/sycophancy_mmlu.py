@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,10 @@ from unswayed.data.choices import Choice
 from unswayed.data.poses import choice_poses
 from unswayed.data.sources import read_source
 from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import GREEDY, Suite, register
-from unswayed.evals.suites.cues import (
-    COUNTER,
-    DIRECT_TOKENS,
-    PRIMARY,
-    REASONED_TOKENS,
-    Question,
-    cued_samples,
-    deck,
-    present,
-)
+from unswayed.evals.base import Suite, register
+from unswayed.evals.suites.cues import DIRECT_TOKENS, REASONED_TOKENS, Question, cued_suite, deck
+from unswayed.evals.suites.draw import draw, given
 from unswayed.evals.suites.multiple_choice import PREFIX
-from unswayed.evals.suites.sycophancy import given_arguments
-from unswayed.seeding import rng
 
 SOURCE = "capability/mmlu"
 FAMILIES = ("suggested_answer", "quoted_answer", "third_person", "authority", "persona")
@@ -74,31 +63,28 @@ def mmlu(
     if unknown := sorted(set(subjects or ()) - known):
         raise ConfigError(f"no subject {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     chosen = [each for each in every if subjects is None or each.topic in subjects]
-    if limit is not None and limit < len(chosen):
-        chosen = [chosen[index] for index in sorted(rng(seed, "suite/items").permutation(len(chosen))[:limit])]
-    questions = [Question(each.id, each.topic, partial(choice_poses, each, seed=seed, cot=cot)) for each in chosen]
-    wordings = deck(families, FAMILIES, PREFIX, phrasings, seed)
-    samples = cued_samples(questions, wordings, per_question=1, every_wrong=every_wrong, seed=seed)
-    tokens = max_new_tokens or (REASONED_TOKENS if cot else DIRECT_TOKENS)
-    given = given_arguments(
-        None,
-        subjects=subjects,
-        families=families,
-        phrasings=phrasings,
-        every_wrong=every_wrong or None,
-        cot=cot or None,
-        limit=limit,
-        seed=seed or None,
-        name=name,
-    )
-    return Suite(
-        name="sycophancy/mmlu",
-        version=2,
-        samples=tuple(samples),
-        primary=present(PRIMARY, samples),
-        counter=present(COUNTER, samples),
-        params=replace(GREEDY, max_new_tokens=tokens),
-        arguments={**identity, **given},
+    return cued_suite(
+        "sycophancy/mmlu",
+        2,
+        [
+            Question(each.id, each.topic, partial(choice_poses, each, seed=seed, cot=cot))
+            for each in draw(chosen, limit, seed, "items")
+        ],
+        deck(families, FAMILIES, PREFIX, phrasings, seed),
+        every_wrong=every_wrong,
+        seed=seed,
+        max_new_tokens=max_new_tokens or (REASONED_TOKENS if cot else DIRECT_TOKENS),
+        arguments=identity
+        | given(
+            subjects=subjects,
+            families=families,
+            phrasings=phrasings,
+            every_wrong=every_wrong,
+            cot=cot,
+            limit=limit,
+            seed=seed,
+            name=name,
+        ),
         label=name,
     )
 

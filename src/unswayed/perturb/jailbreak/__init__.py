@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from unswayed.errors import ConfigError
-from unswayed.perturb.base import Perturbation, Prompt, register
+from unswayed.perturb.base import Perturbation, Prompt, asked, register
 from unswayed.perturb.jailbreak import encodings, many_shot, payload_split, words
-from unswayed.perturb.jailbreak.asked import AXIS, WORDINGS, asked
+from unswayed.perturb.jailbreak.axis import AXIS, WORDINGS
 from unswayed.types import Message
 
 FAMILIES: Mapping[str, Perturbation] = {

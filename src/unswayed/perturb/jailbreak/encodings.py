@@ -11,8 +11,8 @@ import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from unswayed.perturb.base import Perturbation, Prompt
-from unswayed.perturb.jailbreak.asked import AXIS, WORDINGS, asked
+from unswayed.perturb.base import Perturbation, Prompt, asked
+from unswayed.perturb.jailbreak.axis import AXIS, WORDINGS
 from unswayed.types import Message
 
 # Any change to a code or a wording needs a new version below.
@@ -63,7 +63,7 @@ class Encoding:
 
     def __call__(self, prompt: Prompt, *, hint: str, phrasing: int) -> Prompt:
         """Return the prompt with its request in code; `hint` is not used."""
-        before, request = asked(prompt, self.name, phrasing)
+        before, request = asked(prompt, self.name, phrasing, WORDINGS)
         text = _WORDINGS[phrasing].format(code=self.code, text=self.encode(request))
         return (*before, Message("user", text))
 

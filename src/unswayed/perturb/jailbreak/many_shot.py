@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from unswayed.data.items import fact_items
 from unswayed.errors import ConfigError
-from unswayed.perturb.base import Perturbation, Prompt
-from unswayed.perturb.jailbreak.asked import AXIS, asked
+from unswayed.perturb.base import Perturbation, Prompt, asked
+from unswayed.perturb.jailbreak.axis import AXIS
 from unswayed.types import Message
 
 _READY = ("Sure! It is {0}.", "Of course: {0}.", "Happy to help. The answer is {0}.", "Certainly, {0}.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from unswayed.perturb.base import Perturbation, Prompt
-from unswayed.perturb.jailbreak.asked import AXIS, WORDINGS, asked
+from unswayed.perturb.base import Perturbation, Prompt, asked
+from unswayed.perturb.jailbreak.axis import AXIS, WORDINGS
 from unswayed.types import Message
 
 _NAME = f"{AXIS}/payload_split"
@@ -29,7 +29,7 @@ def pieces(text: str, count: int) -> list[str]:
 
 def apply(prompt: Prompt, *, hint: str, phrasing: int) -> Prompt:
     """Return the prompt with its request in two or three pieces; `hint` is not used."""
-    before, request = asked(prompt, _NAME, phrasing)
+    before, request = asked(prompt, _NAME, phrasing, WORDINGS)
     wording = _WORDINGS[phrasing]
     parts = pieces(request, 3 if "{2}" in wording else 2)
     # `format` reads braces in the wording only, never in the pieces.

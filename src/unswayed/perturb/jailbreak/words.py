@@ -7,7 +7,7 @@ request; a published attack has a model rewrite the request itself, which is wha
 
 from __future__ import annotations
 
-from unswayed.perturb.jailbreak.asked import AXIS
+from unswayed.perturb.jailbreak.axis import AXIS
 from unswayed.perturb.templates import Family, Phrasing
 
 # Any change here needs a new version below.
