@@ -32,7 +32,7 @@ def compare(
     ] = None,
     plan: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="TOML with a [plan]; by default the one that AFTER was begun under."),
+        typer.Option(metavar="FILE", help="TOML with a \\[plan]; by default the one that AFTER was begun under."),
     ] = None,
     margin: Annotated[
         float | None,
