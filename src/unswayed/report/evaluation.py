@@ -66,7 +66,7 @@ def report_of(result: Result, *, seed: int = 0) -> Report:
     ]
     suite = result.suite
     limits = [
-        "One model on one suite: what changed in training is for `unswayed compare`.",
+        "One model on one suite; “unswayed compare” says what changed in training.",
         f"A cluster is a {result.about['unit']}: its samples are not independent, and no interval treats them so.",
         f"What became of the replies: {arm_line(arm_counts(result))}.",
     ]
