@@ -121,6 +121,7 @@ class EvalConfig(Table):
     """A probe: a part of a suite to look at before the first step and after the last. Monitoring, not evidence."""
 
     suite: str = operational(description="name of a suite; only the part of it is asked that comparisons leave out")
+    args: dict[str, Any] = operational(default_factory=dict, description="arguments of the suite, e.g. topics = 'food'")
     limit: int | None = operational(None, ge=1, description="how many of the part's questions")
     every_steps: int | None = operational(None, ge=1, description="look in between as well, every so many steps")
 

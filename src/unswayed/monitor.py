@@ -9,7 +9,7 @@ resumed, has the same lines as one that never stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,11 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Probe:
-    """One suite to look at, and how often; None is before the first step and after the last only."""
+    """One suite to look at, how often (None: before the first step and after the last only), and its `args`."""
 
     suite: Suite
     every_steps: int | None
+    args: Mapping[str, Any] = field(default_factory=dict)
 
     def due(self, step: int, steps: int) -> bool:
         """Return whether to look when `step` of `steps` steps are done."""
@@ -50,7 +51,10 @@ def probes_of(recipe: Recipe) -> tuple[Probe, ...]:
     from unswayed.evals.probe import probe_suite
 
     return tuple(
-        Probe(probe_suite(entry.suite, entry.limit, seed=recipe.seed), entry.every_steps) for entry in recipe.eval
+        Probe(
+            probe_suite(entry.suite, entry.limit, seed=recipe.seed, arguments=entry.args), entry.every_steps, entry.args
+        )
+        for entry in recipe.eval
     )
 
 
@@ -94,17 +98,19 @@ class Monitor:
             if self.stop.asked:
                 return
             try:
-                row = self._row(probe.suite)
+                row = self._row(probe)
             except Interrupted:
                 self.stop.asked = True
                 return
             append_jsonl(self.file, [{"step": step, **row}])
             self.log({"step": step, "seconds": {}, **dict(_flat(row))})
 
-    def _row(self, suite: Suite) -> dict[str, Any]:
+    def _row(self, probe: Probe) -> dict[str, Any]:
         from unswayed.evals.run import evaluate
 
-        row = {"suite": suite.name, "key": suite.key, "part": "probe", "purpose": PURPOSE}
+        suite = probe.suite
+        row: dict[str, Any] = {"suite": suite.name, "key": suite.key, "part": "probe", "purpose": PURPOSE}
+        row |= {"args": dict(probe.args)} if probe.args else {}
         size = BATCH
         while True:
             try:
@@ -123,7 +129,13 @@ class Monitor:
 def _flat(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, entry in row["metrics"].items():
         if entry["value"] is not None:
-            yield f"probe/{row['suite']}/{name}", entry["value"]
+            yield f"probe/{_title(row)}/{name}", entry["value"]
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    """Return the suite's name, with the arguments that tell it from the same one asked in another way."""
+    args = " ".join(f"{name}={value}" for name, value in row.get("args", {}).items())
+    return f"{row['suite']} {args}".rstrip()
 
 
 def summary_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -132,7 +144,7 @@ def summary_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in rows:
         for name, entry in row["metrics"].items():
             if entry["role"] == "primary":
-                looks.setdefault((row["suite"], row["key"], name), []).append((row["step"], entry))
+                looks.setdefault((_title(row), row["key"], name), []).append((row["step"], entry))
     if not looks:
         return []
     lines = [f"probes   {PURPOSE}: compare evaluations on other questions before you conclude anything"]

@@ -8,6 +8,7 @@ import pytest
 from unswayed.errors import ConfigError
 from unswayed.evals import base
 from unswayed.evals.base import Suite
+from unswayed.evals.base import suite as build
 from unswayed.evals.compare import compare
 from unswayed.evals.probe import ONE_IN, final_part, is_probe, part_of, probe_suite
 from unswayed.evals.run import evaluate
@@ -65,6 +66,22 @@ def test_parts_are_compared_with_equal_parts_only() -> None:
     assert effect.clusters == len({sample.group for sample in part_of(suite, "final").samples})
     assert final_part(on["final"]) is on["final"]
     assert on["whole"].estimates["hint_following"].n > left.estimates["hint_following"].n
+
+
+def test_a_probe_takes_the_arguments_of_its_suite() -> None:
+    name = "sycophancy/suggested_answer"
+    narrow = probe_suite(name, arguments={"topics": "food, animals", "hints_per_item": 2})
+    assert {sample.meta["topic"] for sample in narrow.samples} == {"food", "animals"}
+    assert narrow == part_of(build(name, topics=["food", "animals"], hints_per_item=2), "probe")
+    assert narrow.identity() != probe_suite(name).identity()
+    with pytest.raises(ConfigError, match="has no argument 'colour' for args; it has topics, "):
+        probe_suite(name, arguments={"colour": "red"})
+    with pytest.raises(ConfigError, match="has no argument 'limit' for args"):
+        probe_suite(name, arguments={"limit": 3})
+    with pytest.raises(ConfigError, match=r"args\.hints_per_item: suite .* cannot take it"):
+        probe_suite(name, arguments={"hints_per_item": "many"})
+    with pytest.raises(ConfigError, match="no questions of topic cheese"):
+        probe_suite(name, arguments={"topics": "cheese"})
 
 
 def test_what_cannot_be_a_probe_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

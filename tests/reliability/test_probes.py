@@ -226,3 +226,19 @@ def test_the_summary_says_that_it_is_no_evidence(tmp_path: Path) -> None:
 
 def test_no_probes_ask_nothing(tmp_path: Path, tiny_model_dir: Path) -> None:
     assert probes_of(recipe(tmp_path, tiny_model_dir, eval=[])) == ()
+
+
+def test_a_recipe_gives_arguments_to_the_suite_and_every_line_says_so(tmp_path: Path, tiny_model_dir: Path) -> None:
+    entry = {"suite": "sycophancy/suggested_answer", "args": {"topics": "food"}, "limit": 2}
+    (probe,) = probes_of(recipe(tmp_path, tiny_model_dir, eval=[entry]))
+    assert {sample.meta["topic"] for sample in probe.suite.samples} == {"food"}
+    heard: list[Any] = []
+    look = Monitor([probe], Asked(room=99), tmp_path, 1, StopSignals(), heard.append, lambda text: None)
+    look.look(0)
+    (row,) = rows(tmp_path)
+    assert row["args"] == {"topics": "food"}
+    assert any(key.startswith("probe/sycophancy/suggested_answer topics=food/") for key in heard[0])
+    assert any("sycophancy/suggested_answer topics=food hint_following" in line for line in summary_lines([row]))
+    wrong = recipe(tmp_path, tiny_model_dir, eval=[{**entry, "args": {"colour": "red"}}])
+    with pytest.raises(ConfigError, match="has no argument 'colour'"):
+        probes_of(wrong)

@@ -1,9 +1,9 @@
-"""A suite's own arguments: which there are, and what a command line gives for them (`-T NAME=VALUE`)."""
+"""A suite's own arguments: which there are, and what a command line (`-T NAME=VALUE`) or a recipe gives for them."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -52,24 +52,43 @@ def read_arguments(suites: Iterable[str], settings: Iterable[str]) -> dict[str, 
         if name in OPTIONS:
             raise ConfigError(f"-T {setting!r}: {name} is an option of its own, --{name} {text}")
         for suite in suites:
-            given[name] = _read(suite.partition(":")[0], name, text)
+            values = (read_value(text), text, _parts(text))
+            given[name] = _take(suite, name, values, "-T", f"-T {name}={text}")
     return given
 
 
-def _read(suite: str, name: str, text: str) -> Any:
+def check_arguments(suite: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `args` that a recipe gives to a suite, as `-T` would; text may stand for several values.
+
+    Raises:
+        ConfigError: an argument that the suite has not, or a value that it cannot take.
+    """
+    return {
+        name: _take(suite, name, (value, _parts(value)) if isinstance(value, str) else (value,), "args", f"args.{name}")
+        for name, value in arguments.items()
+    }
+
+
+def _take(suite: str, name: str, candidates: Iterable[Any], place: str, said: str) -> Any:
+    """Return the first candidate that the suite's argument can be."""
+    suite = suite.partition(":")[0]
     known = arguments_of(suite)
     if name not in known:
         there = ", ".join(known) or "none that text can give"
-        raise ConfigError(f"suite {suite} has no argument {name!r} for -T; it has {there}")
+        raise ConfigError(f"suite {suite} has no argument {name!r} for {place}; it has {there}")
     taken = TypeAdapter(known[name].annotation)
     refused: ValidationError | None = None
-    for candidate in (read_value(text), text, [part.strip() for part in text.split(",")]):
+    for candidate in candidates:
         try:
             return taken.validate_python(candidate)
         except ValidationError as error:
             refused = refused or error
     assert refused is not None
-    raise ConfigError(f"-T {name}={text}: suite {suite} cannot take it: {refused.errors()[0]['msg']}")
+    raise ConfigError(f"{said}: suite {suite} cannot take it: {refused.errors()[0]['msg']}")
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
 
 
 def _plain(annotation: Any) -> bool:

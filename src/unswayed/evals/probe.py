@@ -9,11 +9,13 @@ seen what the verdict rests on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from operator import attrgetter
-from typing import Literal
+from typing import Any, Literal
 
 from unswayed.errors import ConfigError
+from unswayed.evals.arguments import check_arguments
 from unswayed.evals.base import Suite, suite
 from unswayed.evals.results import Result
 from unswayed.evals.suites.draw import draw_groups, given
@@ -51,13 +53,20 @@ def part_of(whole: Suite, part: Part, *, limit: int | None = None, seed: int = 0
     )
 
 
-def probe_suite(name: str, limit: int | None = None, *, seed: int = 0) -> Suite:
+def probe_suite(
+    name: str, limit: int | None = None, *, seed: int = 0, arguments: Mapping[str, Any] | None = None
+) -> Suite:
     """Return the probe part of a suite by name.
 
+    Args:
+        name: as on the command line, `name` or `name:FILE`.
+        limit, seed: see `part_of`; the seed decides what the suite draws as well.
+        arguments: the suite's own, as a recipe's `args` gives them.
+
     Raises:
-        ConfigError: no such suite, none of its groups is a probe, or it cannot be scored without a judge.
+        ConfigError: no such suite or argument, none of its groups is a probe, or it cannot be scored without a judge.
     """
-    whole = suite(name, seed=seed)
+    whole = suite(name, seed=seed, **check_arguments(name, arguments or {}))
     if whole.needs_judge:
         raise ConfigError(f"suite {name} needs a judge, and probes are scored by rules alone; take another one")
     return part_of(whole, "probe", limit=limit, seed=seed)
