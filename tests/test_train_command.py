@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import runs
 from unswayed.errors import ConfigError
-from unswayed.trainer import learning_rate, train
+from unswayed.step import learning_rate
+from unswayed.trainer import train
 
 
 def _file(tmp_path: Path, model: Path, **top: Any) -> Path:

@@ -21,6 +21,7 @@ from unswayed import __version__
 from unswayed.checkpoint import list_checkpoints
 from unswayed.config import Recipe
 from unswayed.errors import CheckpointError, ConfigError, DataError, UnswayedError
+from unswayed.parallel import several
 from unswayed.prepare import Prepared
 from unswayed.rundir import remove_temporary, remove_tree, rewrite_jsonl, write_json
 
@@ -29,7 +30,7 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy
 
 
 class RunState:
-    """One run folder, held by this process."""
+    """One run folder, held by this process; of several, only the first calls what writes."""
 
     def __init__(self, path: Path, prepared: Prepared, say: Callable[[str], None]) -> None:
         self.path = path
@@ -170,6 +171,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "threads": torch.get_num_threads(),
+        "processes": several(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 from unswayed.errors import Interrupted
+from unswayed.parallel import several
+
+ECHO = 5.0  # seconds
 
 
 class StopSignals:
     """While active, remembers the first SIGTERM or SIGINT in `asked`; a second one ends the process with exit code 75.
 
-    Outside the main thread, where Python allows no handlers, nothing is caught.
+    Outside the main thread, where Python allows no handlers, nothing is caught. Of a Ctrl-C, both the terminal and the
+    launcher of several processes tell each of them; there, what comes within seconds of the first is the first again.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._echo = ECHO if several() > 1 else 0.0
+        self._first = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -34,6 +41,9 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        now = time.monotonic()
+        if not self.asked:
+            self._first = now
+        elif now >= self._first + self._echo:
             os._exit(Interrupted.exit_code)  # the last periodic checkpoint stands; every file on disk is whole
         self.asked = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,18 +14,19 @@ from unswayed.errors import ConfigError
 
 
 class Trackers:
-    """The trackers a recipe names; none by default."""
+    """The trackers a recipe names; none by default, and none in a process that does not lead."""
 
-    def __init__(self, recipe: Recipe, path: Path) -> None:
+    def __init__(self, recipe: Recipe, path: Path, *, leads: bool = True) -> None:
         self._accelerator: Any = None
-        if not recipe.log.trackers:
+        if not recipe.log.trackers or not leads:
             return
         from accelerate import Accelerator
         from accelerate.tracking import filter_trackers
 
         try:
             filter_trackers(list(recipe.log.trackers), path)
-            self._accelerator = Accelerator(log_with=list(recipe.log.trackers), project_dir=path, cpu=True)
+            with _alone():
+                self._accelerator = Accelerator(log_with=list(recipe.log.trackers), project_dir=path, cpu=True)
             if len(self._accelerator.log_with) < len(recipe.log.trackers):
                 raise ImportError("not installed")
         except (ImportError, ValueError) as error:
@@ -48,4 +51,15 @@ class Trackers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._accelerator is not None:
-            self._accelerator.end_training()
+            for tracker in self._accelerator.trackers:  # `end_training` would also part the processes of the run
+                tracker.finish()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hide what a launcher said: accelerate would connect the processes once more, and wait for them."""
+    hidden = {name: os.environ.pop(name, None) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")}
+    try:
+        yield
+    finally:
+        os.environ.update({name: value for name, value in hidden.items() if value is not None})

@@ -18,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from unswayed import __version__
 from unswayed.errors import Interrupted, OutOfMemoryError, UnswayedError
+from unswayed.parallel import refuse_several, tells
 from unswayed.printable import printable
 
 # Name and one line of help, in the order `--help` shows them. `unswayed.cli.NAME` holds the function NAME, or the
@@ -87,12 +88,15 @@ def _version(wanted: bool) -> None:
 
 @cli.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help=f"Show tracebacks; {DEBUG}=1 does the same.")] = False,
 ) -> None:
     """Consistency training of language models: train, measure, and prove what the training did."""
+    if context.invoked_subcommand not in {"train", None}:
+        refuse_several(f"unswayed {context.invoked_subcommand}")
     if debug:
         os.environ[DEBUG] = "1"  # the environment, so that worker processes hear of it too
 
@@ -128,6 +132,8 @@ def _report(error: Exception) -> int:
     if os.environ.get(DEBUG, "0") not in {"", "0"}:
         print(printable("".join(traceback.format_exception(error))), file=sys.stderr)
     if isinstance(error, UnswayedError):
+        if not tells(error):
+            return error.exit_code
         said = printable(str(error))
         print(said if isinstance(error, Interrupted) else f"error: {said}", file=sys.stderr)
         return error.exit_code

@@ -28,11 +28,13 @@ def train(
     """Train an adapter. The result is a plain PEFT folder in the run's folder.
 
     Example: unswayed train recipes/opct.toml --set optim.lr=2e-5
+    On several GPUs: torchrun --nproc-per-node 8 -m unswayed train recipes/opct.toml
     """
     from rich.console import Console
 
     from unswayed.config import Recipe
     from unswayed.monitor import probes_of, summary_lines
+    from unswayed.parallel import leads
     from unswayed.printable import printable
 
     loaded = Recipe.load(recipe, set=set_ or ())
@@ -40,6 +42,8 @@ def train(
     if dry_run:
         from unswayed.prepare import prepare
 
+        if not leads():
+            return
         prepared = prepare(loaded, trust_remote_code=trust_remote_code)
         probes = {probe.suite.name: f"{len(probe.suite.samples)} prompts" for probe in probes_of(loaded)}
         lengths = sorted(len(pair.prompt_ids) for pair in prepared.pairs)
@@ -65,6 +69,8 @@ def train(
         trust_remote_code=trust_remote_code,
         say=lambda text: notes.print(printable(text), markup=False, highlight=False, style="yellow"),
     )
+    if not leads():
+        return
     if json:
         print(json_.dumps({"run": str(run.path), "adapter": str(run.adapter), "steps": run.steps}))
         return

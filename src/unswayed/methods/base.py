@@ -19,12 +19,20 @@ from unswayed.types import Finish, LossOutput, PairedBatch, PairedRow, Rollout, 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where in the run we are: the address of every random draw, how completions are drawn, what encloses thinking."""
+    """Where in the run we are: the address of every random draw, how completions are drawn, what encloses thinking.
+
+    `places` is where in the step each pair stands, for a process that takes a part of it; None is the whole step.
+    """
 
     seed: int
     number: int
     params: SamplingParams
     thinking: Tags | None = None
+    places: Sequence[int] | None = None
+
+    def place(self, index: int) -> int:
+        """Return the place in the step of this process's pair number `index`."""
+        return index if self.places is None else self.places[index]
 
 
 class Tokens(NamedTuple):

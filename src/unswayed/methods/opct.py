@@ -142,7 +142,7 @@ class OPCT:
                 [pairs[i].pair.id for i, _ in own],
                 [pairs[i].prompt_ids if who == "student" else pairs[i].teacher_prompt_ids for i, _ in own],
                 replace(step.params, n=1),
-                [[seed_at(step.seed, "rollout", step.number, *place)] for place in own],
+                [[seed_at(step.seed, "rollout", step.number, step.place(i), k)] for i, k in own],
                 who,
             )
             found |= {place: rollout for place, (rollout,) in zip(own, rollouts, strict=True)}
@@ -152,4 +152,5 @@ class OPCT:
 
     def _writer(self, place: tuple[int, int], step: Step) -> Who:
         share = self.config.teacher_share
-        return "teacher" if rng(step.seed, "writer", step.number, *place).random() < share else "student"
+        address = step.number, step.place(place[0]), place[1]
+        return "teacher" if rng(step.seed, "writer", *address).random() < share else "student"
