@@ -1,8 +1,6 @@
 """One forward pass over (prompt, completion) rows: hidden states of the completion tokens only, end to end.
 
-No logits are made here, and tokens that every row begins with (system prompt, few-shot examples) are computed once for
-the whole micro-batch: their keys and values are repeated over the rows, and gradients of all rows add up in them. Both
-are exact; only rounding differs from the plain padded forward.
+No logits are made here. Where the model allows it rows are packed: see `packing`. Else they are padded.
 """
 
 from __future__ import annotations
@@ -12,16 +10,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from unswayed.batching import Side, common_prefix, pad
+from unswayed.batching import Side, pad
+from unswayed.engine.packing import pack, packed_attention
 from unswayed.errors import ConfigError
-
-MIN_SHARED = 8  # shorter prefixes do not pay for the second pass
 
 
 def full_attention(backbone: torch.nn.Module) -> bool:
-    """Return whether every layer attends to all earlier tokens, so that a prefix may be cached and repeated."""
+    """Return whether every layer attends to all earlier tokens, so that they may be computed once for several rows."""
     config: Any = backbone.config
     kinds = getattr(config, "layer_types", None)
     if kinds is not None:
@@ -29,6 +26,21 @@ def full_attention(backbone: torch.nn.Module) -> bool:
     return getattr(config, "sliding_window", None) is None and config.model_type in {
         "llama", "qwen2", "qwen3", "mistral", "gemma", "phi3", "olmo2", "smollm3", "granite"
     }  # fmt: skip
+
+
+def packable(backbone: torch.nn.Module) -> bool:
+    """Return whether rows may be packed: full attention, through the function that Transformers lets one choose.
+
+    Layers that are computed again in the backward pass would attend as the configuration says then.
+    """
+    config: Any = backbone.config
+    return (
+        full_attention(backbone)
+        and config._attn_implementation == "sdpa"
+        and getattr(backbone, "_supports_attention_backend", False)
+        and getattr(config, "attn_logit_softcapping", None) is None
+        and not getattr(backbone, "is_activation_checkpointing", False)
+    )
 
 
 def decoder_layers(backbone: torch.nn.Module) -> list[torch.nn.Module]:
@@ -61,13 +73,12 @@ def completion_hidden(
     Args:
         backbone: the transformer body; its output carries `last_hidden_state` after the last norm.
         prompts, completions: token ids, one of each per row; no prompt is empty.
-        share_prefix: compute the prompts' common prefix once; needs full attention in every layer.
-        side: where short rows are padded; changes rounding only.
+        share_prefix: compute what rows begin with once, and pad nothing; needs a `packable` body.
+        side: where short rows are padded, if they are; changes rounding only.
     """
     rows = [(*prompt, *completion)[:-1] for prompt, completion in zip(prompts, completions, strict=True)]
     hidden_BTD, columns = _run(backbone, prompts, rows, share_prefix, side)
-    starts = [column + len(prompt) - 1 for column, prompt in zip(columns, prompts, strict=True)]
-    return _pick(hidden_BTD, starts, completions)
+    return _pick(hidden_BTD, [column[len(prompt) - 1 :] for column, prompt in zip(columns, prompts, strict=True)])
 
 
 def completion_layers(
@@ -88,10 +99,8 @@ def completion_layers(
     rows = [(*prompt, *completion) for prompt, completion in zip(prompts, completions, strict=True)]
     with _outputs(decoder_layers(backbone)) as layers_BTD:
         hidden_BTD, columns = _run(backbone, prompts, rows, share_prefix, side)
-    starts = [column + len(prompt) for column, prompt in zip(columns, prompts, strict=True)]
-    return _pick(hidden_BTD, starts, completions), torch.stack(
-        [_pick(layer_BTD, starts, completions) for layer_BTD in layers_BTD.values()]
-    )
+    wanted = [column[len(prompt) :] for column, prompt in zip(columns, prompts, strict=True)]
+    return _pick(hidden_BTD, wanted), torch.stack([_pick(layer_BTD, wanted) for layer_BTD in layers_BTD.values()])
 
 
 @contextmanager
@@ -114,14 +123,11 @@ def _outputs(layers: Sequence[torch.nn.Module]) -> Iterator[dict[int, torch.Tens
             hook.remove()
 
 
-def _pick(states_BTD: torch.Tensor, starts: Sequence[int], completions: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Return the states of each row from `starts` on, one for each completion token, rows end to end."""
-    return torch.cat(
-        [
-            states_TD[start : start + len(completion)]
-            for states_TD, start, completion in zip(states_BTD, starts, completions, strict=True)
-        ]
-    )
+def _pick(states_BTD: torch.Tensor, columns: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return the states at these places, B and T being one, rows end to end."""
+    places_N = torch.tensor([place for column in columns for place in column], dtype=torch.long)
+    # Not index_select: where rollouts share a state their gradients add up in the same order each time, on a GPU too.
+    return states_BTD.flatten(0, 1)[places_N.to(states_BTD.device)]
 
 
 def _run(
@@ -130,29 +136,23 @@ def _run(
     rows: Sequence[Sequence[int]],
     share_prefix: bool,
     side: Side,
-) -> tuple[torch.Tensor, list[int]]:
-    """Return hidden_BTD and the column of each row's first token, negative where it lies in the shared prefix."""
+) -> tuple[torch.Tensor, list[Sequence[int]]]:
+    """Return hidden_BTD and, for each row, where its tokens lie when B and T are one."""
     device = backbone.device
-    # The state at the last prompt token predicts the first completion token, so it must not be shared away.
-    shared = min(common_prefix(prompts), min(map(len, prompts)) - 1)
-    cache = None
-    if share_prefix and len(rows) > 1 and shared >= MIN_SHARED:
-        prefix_1P = torch.tensor([rows[0][:shared]], device=device)
-        cache = DynamicCache(config=backbone.config)
-        backbone(input_ids=prefix_1P, past_key_values=cache, use_cache=True)
-        cache.batch_repeat_interleave(len(rows))
-    else:
-        shared = 0
-    ids_BT, mask_BT = pad([row[shared:] for row in rows], device, side)
+    if share_prefix:
+        packed = pack(prompts, rows, device, backbone.dtype)
+        with packed_attention(backbone.config):
+            output = backbone(input_ids=packed.ids_1T, position_ids=packed.positions_1T, use_cache=False, packed=packed)
+        return output.last_hidden_state, list(packed.columns)
+    ids_BT, mask_BT = pad(rows, device, side)
     width = ids_BT.shape[1]
-    before = [width - (len(row) - shared) if side == "left" else 0 for row in rows]
+    before = [width - len(row) if side == "left" else 0 for row in rows]
     positions_BT = torch.arange(width, device=device)[None] - torch.tensor(before, device=device)[:, None]
-    seen_BP = mask_BT.new_ones((len(rows), shared))
-    hidden_BTD: torch.Tensor = backbone(
+    output = backbone(
         input_ids=ids_BT,
-        attention_mask=None if bool(mask_BT.all()) else torch.cat([seen_BP, mask_BT], dim=1),
-        position_ids=shared + positions_BT.clamp(min=0),
-        past_key_values=cache,
-        use_cache=cache is not None,
-    ).last_hidden_state
-    return hidden_BTD, [filler - shared for filler in before]
+        attention_mask=None if bool(mask_BT.all()) else mask_BT,
+        position_ids=positions_BT.clamp(min=0),
+        use_cache=False,
+    )
+    starts = [number * width + filler for number, filler in enumerate(before)]
+    return output.last_hidden_state, [range(start, start + len(row)) for start, row in zip(starts, rows, strict=True)]

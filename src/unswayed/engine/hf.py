@@ -19,7 +19,7 @@ from unswayed.engine.adapters import STUDENT, adapter_layers, check_separable, s
 from unswayed.engine.base import Capability, Loss, Scored, Sums, View, Who
 from unswayed.engine.choices import continuation_logprobs
 from unswayed.engine.fingerprint import fingerprint
-from unswayed.engine.forward import completion_hidden, completion_layers, full_attention
+from unswayed.engine.forward import completion_hidden, completion_layers, packable
 from unswayed.engine.sampler import sample as sample_ids
 from unswayed.errors import CheckpointError, ConfigError, NotFiniteError, OutOfMemoryError
 from unswayed.seeding import seed_at
@@ -51,8 +51,9 @@ class HFEngine:
         stop_ids: token ids that end a completion.
         vocab_size: ids from here on are padding of the embedding.
         seed: the run's seed; addresses dropout.
-        share_prefix: compute what all prompts begin with once (exact; see `engine.forward`).
-        padding: the side on which short rows are filled up; changes rounding only.
+        share_prefix: compute what rows begin with once, and pad nothing, where the model allows it (exact; see
+            `engine.packing`).
+        padding: the side on which short rows are filled up elsewhere; changes rounding only.
     """
 
     capabilities: frozenset[Capability] = frozenset({"exact_kl", "topk", "sampled", "hidden"})
@@ -93,7 +94,7 @@ class HFEngine:
             list(self.trainable.values()), lr=0.0, betas=betas, eps=eps, weight_decay=weight_decay
         )
         self.version = 0
-        self.share_prefix = share_prefix and full_attention(backbone(self.body)) and not _checkpointed(self.body)
+        self.share_prefix = share_prefix
         self.padding: Side = padding
         self.dropout = any(module.p > 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
         for module in (self.body, teacher if isinstance(teacher, PreTrainedModel) else self.body):
@@ -274,7 +275,8 @@ class HFEngine:
         prompts = [row.prompt_ids if who == "student" else row.teacher_prompt_ids for row in batch.rows]
         completions = [row.completion_ids for row in batch.rows]
         layers_LND = None
-        how: dict[str, Any] = {"share_prefix": self.share_prefix, "side": self.padding}
+        packed = self.share_prefix and packable(backbone(model))
+        how: dict[str, Any] = {"share_prefix": packed, "side": self.padding}
         if view == "layers":
             hidden_ND, layers_LND = completion_layers(backbone(model), prompts, completions, **how)
         else:
@@ -313,10 +315,6 @@ def _lengths(batch: PairedBatch, who: Who) -> list[int]:
 def backbone(model: PreTrainedModel) -> Any:
     """Return the transformer body of a causal language model."""
     return getattr(model, model.base_model_prefix)
-
-
-def _checkpointed(model: PreTrainedModel) -> bool:
-    return bool(getattr(model, "is_activation_checkpointing", False))
 
 
 @torch.no_grad()
