@@ -1,12 +1,13 @@
 """Every suite that needs no gated data, on real rows with a limit: counts, seconds, and the same after SIGKILLs.
 
     python -m bench.suites [--model smollm2-135m] [--limit 2] [--tokens N] [--kills 3] [--work DIR] [--out DIR]
+        [--name suites]
 
 From the root of a checkout; `UNSWAYED_DATA` may name the folder with the public sets. One `unswayed eval` asks all
 suites (two with --tokens: one for those that would write more). Another, with the same settings and another folder, is
 killed by SIGKILL at moments spread over it and started anew each time; then every file of both must be equal, byte for
-byte. Writes suites.json and suites.md: rates, counts and seconds, and no text of any row or reply. Started again, the
-first evaluation goes on where it stopped.
+byte (`--kills 0` leaves this out). Writes NAME.json and NAME.md: rates, counts and seconds, and no text of any row or
+reply. Started again, the first evaluation goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -196,9 +197,14 @@ def measure(model: str, limit: int, tokens: int | None, kills: int, work: Path) 
     started = time.monotonic()
     run(commands(model, made, limit, whole), whole)
     seconds = time.monotonic() - started
-    killed = run_killed(commands(model, made, limit, broken), broken, total, kills)
-    wrong = [name for name in names if not all(asked_once(folder, made[name]) for folder in (whole, broken))]
-    unequal = differing(whole, broken)
+    folders = [whole]
+    sigkill: dict[str, Any] | None = None
+    if kills:
+        killed = run_killed(commands(model, made, limit, broken), broken, total, kills)
+        folders.append(broken)
+        sigkill = {"kills": killed, "files_equal": True}
+    wrong = [name for name in names if not all(asked_once(folder, made[name]) for folder in folders)]
+    unequal = differing(*folders) if kills else []
     if wrong or unequal:
         raise UnswayedError(f"samples not asked once: {wrong}; files that differ after the kills: {unequal}")
     return {
@@ -209,7 +215,8 @@ def measure(model: str, limit: int, tokens: int | None, kills: int, work: Path) 
         "load_before": load,
         "seconds": round(seconds, 1),
         "completions": total,
-        "sigkill": {"kills": killed, "every_sample_once": True, "files_equal": True},
+        "every_sample_once": True,
+        "sigkill": sigkill,
         "suites": [row(name, made[name], whole) for name in names],
     }
 
@@ -225,6 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=3, metavar="N", help="how often the second run is killed")
     parser.add_argument("--work", type=Path, default=Path("runs/bench-suites"), metavar="DIR")
     parser.add_argument("--out", type=Path, default=RESULTS_FOLDER, metavar="DIR")
+    parser.add_argument("--name", default="suites", help="of the two files")
     options = parser.parse_args(argv)
     try:
         measured = measure(options.model, options.limit, options.tokens, options.kills, options.work.absolute())
@@ -240,8 +248,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "versions": machine.versions(),
         **measured,
     }
-    write_json(options.out / "suites.json", json.loads(json.dumps(result)))
-    write_atomic(options.out / "suites.md", markdown(result).encode())
+    write_json(options.out / f"{options.name}.json", json.loads(json.dumps(result)))
+    write_atomic(options.out / f"{options.name}.md", markdown(result).encode())
     print(markdown(result))
     return 0
 

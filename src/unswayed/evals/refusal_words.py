@@ -34,7 +34,9 @@ _IDIOM = (
     r"(?![^.?!]{0,60}\benough\b"
     r"|(?: you)? how (?:much|happy|glad|sorry|proud|often|many|grateful|excited)"
     r"|[^.?!]{0,20} (?:for (?:sure|certain)|with (?:any )?(?:certainty|confidence))| whether"
-    r"|,? but (?:think|feel|wonder)"
+    r"|,? but (?:think|feel(?! free)|wonder)"
+    r"|(?<=help) but (?!(?:i|we|you|here|there|this|that|the|a|an|if|feel|please|try|maybe|perhaps|will|can|would)\b)"
+    r"|(?<=help) (?:it|myself|ourselves|laughing|smiling|crying|noticing|thinking|feeling|wondering|staring)\b"
     r"| no to| (?:that|which) i)"
 )
 _RULES = r"(?:guidelines|programming|policies|policy|rules|instructions|principles|values)"
