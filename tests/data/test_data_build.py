@@ -15,7 +15,7 @@ from unswayed.data.hints import HintSpec
 from unswayed.data.items import HELD_OUT_TOPICS, Item, arithmetic_items, fact_items
 from unswayed.data.parts import choose_units
 from unswayed.data.read import read_pairs
-from unswayed.data.spec import SplitSpec, build_files, build_parts, load_spec, manifest_of
+from unswayed.data.spec import SplitSpec, build_files, load_spec, manifest_of
 from unswayed.data.split import check_split
 from unswayed.errors import ConfigError, DataError
 from unswayed.identity import hash_file
@@ -143,7 +143,7 @@ def test_the_packaged_recipe_holds_out_what_the_package_declares() -> None:
     assert tuple(spec.split.topics) == HELD_OUT_TOPICS
     assert tuple(spec.split.families) == sycophancy.HELD_OUT_FAMILIES
     assert tuple(spec.split.phrasings) == sycophancy.HELD_OUT_PHRASINGS
-    parts = build_parts(spec)
+    parts = spec.build().parts
     check_split(parts["train"], parts["held_out"], by=("group", "wording"))
     check_split(parts["train"], parts["new_items"], by=("group",))
     check_split(parts["train"], parts["new_wordings"], by=("wording",))
@@ -261,9 +261,9 @@ def test_specs_that_leave_nothing_or_mix_ids(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_spec(tmp_path / "absent.toml")
     with pytest.raises(DataError, match="no rows are left to train on"):
-        build_parts(HintSpec(items=["facts"], n=5, split=SplitSpec(fraction=1)))
+        HintSpec(items=["facts"], n=5, split=SplitSpec(fraction=1)).build()
     with pytest.raises(DataError, match="ids occur twice"):
-        build_parts(HintSpec(items=["facts", "facts"]))
+        HintSpec(items=["facts", "facts"]).build()
 
 
 def test_prompts_of_one_item_are_one_group() -> None:

@@ -15,7 +15,7 @@ from unswayed.data.parts import resolve_family, wordings_of
 from unswayed.data.read import read_pairs
 from unswayed.data.requests import benign_beside, codewords, harmless, load_requests, merge, requests_from
 from unswayed.data.sources import Source
-from unswayed.data.spec import SplitSpec, build_files, build_parts, load_spec
+from unswayed.data.spec import SplitSpec, build_files, load_spec
 from unswayed.data.words import mentions
 from unswayed.errors import ConfigError, DataError
 from unswayed.identity import hash_file
@@ -227,7 +227,7 @@ def test_harmless_requests_of_held_out_pairs_are_not_trained_on(tmp_path: Path) 
     rows = [{"goal": f"Say {number}."} for number in range(40)]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     spec = JailbreakSpec(kind="jailbreak", requests=["own.jsonl"], families=["fiction"], split=SplitSpec(fraction=0.5))
-    parts = build_parts(spec, tmp_path)
+    parts = spec.build(tmp_path).parts
     twins = {part: {pair.prompt for pair in pairs if pair.meta["benign"]} for part, pairs in parts.items()}
     assert twins["train"]
     assert twins["held_out"]
@@ -256,7 +256,7 @@ def test_a_spec_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> 
 
 def test_rewrites_that_nobody_brought_are_refused() -> None:
     with pytest.raises(DataError, match="no request came with a rewrite"):
-        build_parts(JailbreakSpec(kind="jailbreak", families=["rewrite"]))
+        JailbreakSpec(kind="jailbreak", families=["rewrite"]).build()
 
 
 def test_sets_for_evaluation_only_are_refused_unless_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import pytest
 import unswayed
 from unswayed import errors
 from unswayed.cli.main import COMMANDS, load
-from unswayed.data.spec import build_parts, load_spec
+from unswayed.data.spec import load_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -171,7 +171,7 @@ def test_recipes_parse(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SPECS, ids=name_of)
 def test_specs_of_pairs_build_pairs(path: Path) -> None:
-    parts = build_parts(load_spec(path), path.parent)
+    parts = load_spec(path).build(path.parent).parts
     assert len(parts["train"]) >= 100
     groups = [{pair.group for pair in pairs} for part, pairs in parts.items() if part in {"train", "held_out"}]
     assert len(set.union(*groups)) == sum(map(len, groups)), "an item lies on both sides of the split"

@@ -120,6 +120,6 @@ def test_framings_that_cannot_be_trained_on_are_refused() -> None:
         framing_pairs(ITEMS[:1], ["option_letters"])
     with pytest.raises(ConfigError, match="no framing has a phrasing 5"):
         framing_pairs(ITEMS[:1], ["option_order"], phrasings=[5])
-    with pytest.raises(ConfigError, match="per_item is 0"):
+    with pytest.raises(ConfigError, match="0 wordings asked for"):
         framing_pairs(ITEMS[:1], per_item=0)
     assert {pair.meta["family"] for pair in framing_pairs(ITEMS[:1], phrasings=[5])} == set(OPEN_FAMILIES)

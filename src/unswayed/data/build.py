@@ -8,7 +8,7 @@ from unswayed.data.items import Item
 from unswayed.data.parts import Wording, in_turns, resolve_family, wordings_of
 from unswayed.data.poses import Pose, choice_problem, poses
 from unswayed.data.words import mentions, spellings
-from unswayed.errors import ConfigError, DataError
+from unswayed.errors import DataError
 from unswayed.perturb import sycophancy
 from unswayed.perturb.base import Perturbation
 from unswayed.types import PromptPair
@@ -51,13 +51,11 @@ def pairs_from(
     items: Iterable[Item], wordings: Sequence[Wording], *, seed: int, right_hint: bool, per_item: int | None
 ) -> list[PromptPair]:
     """The same for any set of wordings; see `build_pairs`."""
-    if per_item is not None and per_item < 1:
-        raise ConfigError(f"per_item is {per_item}; it counts from 1, or is left out to take every combination")
     pairs = []
     for item in items:
         posed = {form: poses(item, form, seed) for form in dict.fromkeys(entry.form for entry, _ in wordings)}
         every = [(entry, phrasing, number) for entry, phrasing in wordings for number in range(len(posed[entry.form]))]
-        chosen = in_turns(item.id, every, seed)[:per_item]
+        chosen = in_turns(item.id, every, seed, per_item)
         rows = [(entry, phrasing, posed[entry.form][number][0]) for entry, phrasing, number in chosen]
         if right_hint:  # one twin for all wrong hints that have the same
             twins = [(entry, phrasing, posed[entry.form][number][1]) for entry, phrasing, number in chosen]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from unswayed.data.choices import choice_of
 from unswayed.data.hints import ItemSpec
@@ -74,8 +75,6 @@ def pairs_from(
     items: Iterable[Item], wordings: Sequence[Wording], *, seed: int, per_item: int | None
 ) -> list[PromptPair]:
     """The same for any set of wordings; see `framing_pairs`."""
-    if per_item is not None and per_item < 1:
-        raise ConfigError(f"per_item is {per_item}; it counts from 1, or is left out to take every wording")
     barred = {f"{framing.AXIS}/{name}" for name in framing.EVAL_ONLY}
     if bad := sorted({entry.name for entry, _ in wordings} & barred):
         raise ConfigError(
@@ -84,7 +83,7 @@ def pairs_from(
     return [
         _pair(item, entry, phrasing, seed)
         for item in items
-        for entry, phrasing in in_turns(item.id, wordings, seed)[:per_item]
+        for entry, phrasing in in_turns(item.id, wordings, seed, per_item)
     ]
 
 
@@ -106,15 +105,15 @@ def _pair(item: Item, entry: Perturbation, phrasing: int, seed: int) -> PromptPa
 class FramingSpec(ItemSpec):
     """Pairs from items and framings; without `families`, every one that can be trained on."""
 
-    def build(self, folder: Path) -> Built:
+    axis: ClassVar[str] = framing.AXIS
+
+    def build(self, folder: Path = Path()) -> Built:
         """See `Spec.build`."""
         items, sources, inputs = self.read(folder)
-        names = list(framing.TRAIN_FAMILIES) if self.families is None else self.families
-        held = self.split.families if self.split else []
         parts = split_parts(
             items,
-            framings_of([resolve_family(name, framing.AXIS) for name in names], self.phrasings),
-            self.hold_out(resolve_family(name, framing.AXIS).name for name in held),
+            framings_of(self.entries(framing.TRAIN_FAMILIES), self.phrasings),
+            self.hold_out(),
             lambda some, wordings: pairs_from(some, wordings, seed=self.seed, per_item=self.per_item),
             sources=sources,
         )

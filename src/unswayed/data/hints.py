@@ -14,10 +14,9 @@ from pydantic import Field
 
 from unswayed.data.build import pairs_from
 from unswayed.data.items import ARITHMETIC_TOPICS, FACT_TOPICS, Item, arithmetic_items, fact_items, read_items
-from unswayed.data.parts import check_unique, choose_units, resolve_family, split_parts, wordings_of
+from unswayed.data.parts import split_parts, wordings_of
 from unswayed.data.spec import Built, Spec
-from unswayed.identity import hash_file
-from unswayed.perturb import from_templates, sycophancy
+from unswayed.perturb import sycophancy
 
 PACKAGED = ("facts", "arithmetic")
 
@@ -27,33 +26,18 @@ class ItemSpec(Spec):
 
     Attributes:
         items: `facts`, `arithmetic`, or paths of item files.
-        topics: keep only these; None keeps all.
-        n: how many items, taken from the topics in turn; None takes all.
-        templates: files of phrasings (see `unswayed.perturb.templates`), read before `families` are looked up.
-        families: perturbations by name; None takes every one that the kind has.
-        phrasings: wordings of each family; None takes all.
         per_item: combinations drawn for an item in each part; None takes every one.
     """
 
     items: list[str] = Field(["facts", "arithmetic"])
-    topics: list[str] | None = None
-    n: int | None = Field(None, ge=1)
-    templates: list[str] = Field([])
-    families: list[str] | None = None
-    phrasings: list[int] | None = None
     per_item: int | None = Field(2, ge=1)
 
     def read(self, folder: Path) -> tuple[list[Item], dict[str, str], dict[str, str]]:
         """Read the templates; return the chosen items, the source of each by id, and the hash of every file read."""
         found = self._items(folder)
         sources = {item.id: source for source, items in found.items() for item in items}
-        every = [item for items in found.values() for item in items]
-        check_unique(every)
-        for file in self.templates:
-            from_templates(folder / file)
-        files = [*self.templates, *(name for name in self.items if name not in PACKAGED)]
-        inputs = {name: hash_file(folder / name) for name in files}
-        return choose_units(every, self.topics, self.n, self.seed), sources, inputs
+        chosen = self.choose([item for items in found.values() for item in items], folder)
+        return chosen, sources, self.hashes(folder, (name for name in self.items if name not in PACKAGED))
 
     def _items(self, folder: Path) -> dict[str, list[Item]]:
         found: dict[str, list[Item]] = {}
@@ -78,16 +62,13 @@ class HintSpec(ItemSpec):
 
     right_hint: bool = False
 
-    def build(self, folder: Path) -> Built:
+    def build(self, folder: Path = Path()) -> Built:
         """See `Spec.build`."""
         items, sources, inputs = self.read(folder)
-        names = list(sycophancy.FAMILIES) if self.families is None else self.families
-        wordings = wordings_of([resolve_family(name) for name in names], self.phrasings)
-        held = [resolve_family(name).name for name in (self.split.families if self.split else ())]
         parts = split_parts(
             items,
-            wordings,
-            self.hold_out(held),
+            wordings_of(self.entries(sycophancy.FAMILIES), self.phrasings),
+            self.hold_out(),
             lambda chosen, some: pairs_from(
                 chosen, some, seed=self.seed, right_hint=self.right_hint, per_item=self.per_item
             ),

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.jsonl import kind, parse, read_named
+from unswayed.data.jsonl import Columns, packaged, read_named
 from unswayed.data.words import mentions, spellings
 from unswayed.errors import ConfigError
 from unswayed.seeding import rng
@@ -25,7 +24,7 @@ FACT_TOPICS = ("animals", "body", "calendar", "capitals", "counting", "everyday"
 HELD_OUT_TOPICS = ("animals", "calendar", "subtraction")
 """Topics that the default training set never shows, so that an effect on them is one on new subjects."""
 
-_TEXTS = ("id", "topic", "question", "answer")
+_COLUMNS = Columns(("id", "topic", "question", "answer"), ("wrong", "accepted"), optional=("accepted",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +80,7 @@ def read_items(path: str | Path) -> list[Item]:
     Raises:
         DataError: the file cannot be read, has no rows, or has any problem; all are listed as file:line: field: reason.
     """
-    return read_named(Path(path), "items", _row_problems, _item, item_problems)
-
-
-def _row_problems(row: dict[str, Any]) -> list[str]:
-    problems = [f"{name}: missing" for name in (*_TEXTS, "wrong") if name not in row]
-    for name, value in row.items():
-        if name in _TEXTS:
-            fits = isinstance(value, str)
-        elif name in {"wrong", "accepted"}:
-            fits = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-        else:
-            problems.append(f"{name}: unknown; an item has {', '.join(_TEXTS)}, wrong and accepted")
-            continue
-        if not fits:
-            problems.append(
-                f"{name}: {kind(value)}, where a {'string' if name in _TEXTS else 'list of strings'} belongs"
-            )
-    return problems
+    return read_named(Path(path), "items", _COLUMNS, _item, item_problems)
 
 
 def _item(row: dict[str, Any]) -> Item:
@@ -109,8 +91,7 @@ def _item(row: dict[str, Any]) -> Item:
 
 @cache
 def _facts() -> tuple[Item, ...]:
-    text = resources.files("unswayed.data").joinpath("facts.jsonl").read_text(encoding="utf-8")
-    return tuple(_item(parse(line)) for line in text.split("\n") if line)
+    return tuple(map(_item, packaged("facts.jsonl")))
 
 
 def fact_items(topic: str | Iterable[str] | None = None) -> list[Item]:
@@ -119,8 +100,7 @@ def fact_items(topic: str | Iterable[str] | None = None) -> list[Item]:
     Raises:
         ConfigError: a topic that is none of `FACT_TOPICS`.
     """
-    wanted = FACT_TOPICS if topic is None else (topic,) if isinstance(topic, str) else tuple(topic)
-    _check_topics(wanted, FACT_TOPICS, "fact")
+    wanted = topics_of(topic, FACT_TOPICS, "fact")
     return [item for item in _facts() if item.topic in wanted]
 
 
@@ -133,8 +113,7 @@ def arithmetic_items(n: int | None = None, seed: int = 0, topics: Iterable[str] 
     Raises:
         ConfigError: an unknown topic, or more items asked for than there are.
     """
-    topics = tuple(dict.fromkeys(topics))
-    _check_topics(topics, ARITHMETIC_TOPICS, "arithmetic")
+    topics = tuple(dict.fromkeys(topics_of(topics, ARITHMETIC_TOPICS, "arithmetic")))
     columns = []
     for topic in topics:
         pool = _ARITHMETIC[topic]()
@@ -146,9 +125,16 @@ def arithmetic_items(n: int | None = None, seed: int = 0, topics: Iterable[str] 
     return items[:n]
 
 
-def _check_topics(wanted: Iterable[str], known: tuple[str, ...], kind: str) -> None:
+def topics_of(topic: str | Iterable[str] | None, known: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """Return one topic or several as a tuple; all that are known where none is named.
+
+    Raises:
+        ConfigError: a topic that is none of them.
+    """
+    wanted = known if topic is None else (topic,) if isinstance(topic, str) else tuple(topic)
     if unknown := sorted(set(wanted) - set(known)):
         raise ConfigError(f"unknown {kind} topic {', '.join(unknown)}; there are {', '.join(known)}")
+    return wanted
 
 
 # Operands up to 12: beyond that a model of 135 million parameters gets one sum or difference in eight right.

@@ -17,24 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from unswayed.data.parts import (
-    Wording,
-    check_unique,
-    choose_units,
-    in_turns,
-    resolve_family,
-    split_parts,
-    wordings_of,
-)
+from unswayed.data.parts import Wording, in_turns, split_parts, wordings_of
 from unswayed.data.requests import BUILT_IN, Request, benign_beside, is_source, load_requests, merge
 from unswayed.data.spec import Built, Spec
 from unswayed.errors import ConfigError, DataError
-from unswayed.identity import hash_file
-from unswayed.perturb import Perturbation, from_templates
 from unswayed.perturb.jailbreak import AXIS, FAMILIES, REWRITE
 from unswayed.types import Message, PromptPair
 
@@ -70,8 +60,6 @@ def jailbreak_pairs(
     Raises:
         ConfigError: an unknown `benign`, a `per_item` below 1, or a perturbation that is no wrapper.
     """
-    if per_item is not None and per_item < 1:
-        raise ConfigError(f"per_item is {per_item}; it counts from 1, or is left out to take every combination")
     if benign not in ("anchor", "plain", "none"):
         raise ConfigError(f"benign is {benign!r}; there are anchor, plain and none")
     if other := next((entry for entry, _ in wordings if entry.axis != AXIS), None):
@@ -84,7 +72,7 @@ def jailbreak_pairs(
             for entry, phrasing in wordings
             for number in range(len(request.rewrites) if entry == REWRITE else 1)
         ]
-        for entry, phrasing, number in in_turns(request.id, every, seed)[:per_item]:
+        for entry, phrasing, number in in_turns(request.id, every, seed, per_item):
             hint = request.rewrites[number] if entry == REWRITE else ""
             name = f"{entry.name.rpartition('/')[2]}-{number if entry == REWRITE else phrasing}"
             prompt = entry.apply(request.prompt, hint=hint, phrasing=phrasing)
@@ -131,52 +119,34 @@ class JailbreakSpec(Spec):
 
     Attributes:
         requests: `codewords`, public sets by name, or files (see `unswayed.data.requests`).
-        topics: keep only these categories; None keeps all.
-        n: how many requests, taken from the topics in turn; None takes all.
-        templates: files of phrasings (see `unswayed.perturb.templates`), read before `families` are looked up.
-        families: wrappers by name, `rewrite` among them; None takes every one.
-        phrasings: wordings of each family; None takes all. A rewrite has one.
+        families: wrappers by name, `rewrite` among them; None takes every one. A rewrite has one phrasing.
         per_item: wrappers drawn for a request in each part; None takes every one.
         benign: see `jailbreak_pairs`.
     """
 
+    axis: ClassVar[str] = AXIS
     requests: list[str] = Field([BUILT_IN], min_length=1)
-    topics: list[str] | None = None
-    n: int | None = Field(None, ge=1)
-    templates: list[str] = Field([])
-    families: list[str] | None = None
-    phrasings: list[int] | None = None
     per_item: int | None = Field(4, ge=1)
     benign: Benign = "anchor"
 
-    def build(self, folder: Path) -> Built:
+    def build(self, folder: Path = Path()) -> Built:
         """See `Spec.build`."""
         found = [load_requests(name, folder, read=self.read_source) for name in dict.fromkeys(self.requests)]
-        every = merge(request for requests, _ in found for request in requests)
-        check_unique(every)
-        chosen = choose_units(every, self.topics, self.n, self.seed)
-        for file in self.templates:
-            from_templates(folder / file)
-        wordings = self._wordings(chosen)
-        held = [resolve_family(name, AXIS).name for name in (self.split.families if self.split else ())]
-        hold_out = self.hold_out(held)
+        chosen = self.choose(merge(request for requests, _ in found for request in requests), folder)
+        hold_out = self.hold_out()
 
         def make(some: list[Request], cell: list[Wording]) -> list[PromptPair]:
             new = any(hold_out.item(request.id, request.topic, request.source) for request in some)
             return jailbreak_pairs(some, cell, seed=self.seed, per_item=self.per_item, benign=self.benign, held_out=new)
 
         sources = {request.id: request.source for request in chosen}
-        parts = split_parts(chosen, wordings, hold_out, make, sources=sources)
-        files = [*self.templates, *(name for name in self.requests if name != BUILT_IN and not is_source(name))]
-        inputs = {name: hash_file(folder / name) for name in files}
-        return Built(parts, inputs, [identity for _, identity in found])
+        parts = split_parts(chosen, self._wordings(chosen), hold_out, make, sources=sources)
+        files = (name for name in self.requests if name != BUILT_IN and not is_source(name))
+        return Built(parts, self.hashes(folder, files), [identity for _, identity in found])
 
     def _wordings(self, requests: Sequence[Request]) -> list[Wording]:
         rewritten = any(request.rewrites for request in requests)
-        if self.families is None:
-            entries: list[Perturbation] = [*FAMILIES.values(), *([REWRITE] if rewritten else [])]
-        else:
-            entries = [resolve_family(name, AXIS) for name in self.families]
+        entries = self.entries([*FAMILIES, *(["rewrite"] if rewritten else [])])
         if REWRITE in entries and not rewritten:
             raise DataError(f"families: {REWRITE.name} is asked for, but no request came with a rewrite")
         wordings = wordings_of([entry for entry in entries if entry != REWRITE], self.phrasings)

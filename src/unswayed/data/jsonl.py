@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -25,6 +28,28 @@ class Named(Protocol):
 
 
 N = TypeVar("N", bound=Named)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns a row has: texts, and lists of texts, of which those named `optional` may be missing."""
+
+    texts: tuple[str, ...]
+    lists: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    def problems(self, row: dict[str, Any]) -> list[str]:
+        """Return what is wrong with a row's columns."""
+        every = (*self.texts, *self.lists)
+        found = [f"{name}: missing" for name in every if name not in row and name not in self.optional]
+        for name, value in row.items():
+            if name not in every:
+                found.append(f"{name}: unknown; there are {', '.join(every)}")
+            elif name in self.texts and not isinstance(value, str):
+                found.append(f"{name}: {kind(value)}, where a string belongs")
+            elif name in self.lists and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+                found.append(f"{name}: {kind(value)}, where a list of strings belongs")
+        return found
 
 
 def read_lines(path: Path) -> list[tuple[int, dict[str, Any] | str]]:
@@ -45,7 +70,7 @@ def read_lines(path: Path) -> list[tuple[int, dict[str, Any] | str]]:
 def read_named(
     path: Path,
     what: str,
-    row_problems: Callable[[dict[str, Any]], list[str]],
+    columns: Columns,
     make: Callable[[dict[str, Any]], N],
     problems_of: Callable[[N], list[str]],
 ) -> list[N]:
@@ -54,7 +79,7 @@ def read_named(
     Args:
         path: JSONL.
         what: the plural for messages, e.g. `items`.
-        row_problems: what is wrong with a row's columns.
+        columns: of a row.
         make: a row whose columns are right, as an object.
         problems_of: what is wrong with an object.
 
@@ -65,7 +90,7 @@ def read_named(
     problems: list[str] = []
     seen: set[str] = set()
     for number, row in read_lines(path):
-        found = [row] if isinstance(row, str) else row_problems(row)
+        found = [row] if isinstance(row, str) else columns.problems(row)
         if isinstance(row, dict) and not found:
             one = make(row)
             found = problems_of(one)
@@ -79,6 +104,13 @@ def read_named(
     if not made:
         raise DataError(f"{path}: the file has no {what}")
     return made
+
+
+@cache
+def packaged(file: str) -> tuple[dict[str, Any], ...]:
+    """Return the rows of a file of this package."""
+    text = resources.files("unswayed.data").joinpath(file).read_text(encoding="utf-8")
+    return tuple(parse(line) for line in text.split("\n") if line)
 
 
 def _rows(content: bytes) -> Iterator[tuple[int, dict[str, Any] | str]]:

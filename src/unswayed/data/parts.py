@@ -62,7 +62,7 @@ def wordings_of(entries: Iterable[Perturbation], phrasings: Iterable[int] | None
     return wordings
 
 
-def in_turns(unit: str, choices: Iterable[C], seed: int) -> list[C]:
+def in_turns(unit: str, choices: Iterable[C], seed: int, count: int | None = None) -> list[C]:
     """Return what could be done to one unit in an order of its own: shuffled, perturbations in turn.
 
     Each draw depends on the unit's id and the perturbation alone, so other units never move it.
@@ -71,7 +71,15 @@ def in_turns(unit: str, choices: Iterable[C], seed: int) -> list[C]:
         unit: its id.
         choices: wordings, each possibly with further numbers, such as which wrong answer is hinted at.
         seed: of the draw.
+        count: how many; None takes all of them.
+
+    Raises:
+        ConfigError: a count below one.
     """
+    if count is not None and count < 1:
+        raise ConfigError(
+            f"{count} wordings asked for each; the number counts from 1, or is left out to take every one"
+        )
     queues: dict[str, list[C]] = {}
     for choice in choices:
         queues.setdefault(choice[0].ref, []).append(choice)
@@ -82,7 +90,7 @@ def in_turns(unit: str, choices: Iterable[C], seed: int) -> list[C]:
         queue = queues[ref]
         shuffled.append([queue[index] for index in rng(seed, f"wordings/{unit}/{ref}").permutation(len(queue))])
     longest = max(map(len, shuffled), default=0)
-    return [queue[turn] for turn in range(longest) for queue in shuffled if turn < len(queue)]
+    return [queue[turn] for turn in range(longest) for queue in shuffled if turn < len(queue)][:count]
 
 
 def choose_units(units: Sequence[U], topics: Sequence[str] | None, n: int | None, seed: int) -> list[U]:

@@ -10,14 +10,13 @@ file, and are paired with harmless everyday requests of ours.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from unswayed.data.jsonl import packaged
 from unswayed.data.overlap import normalise
 from unswayed.data.sources import read_source, source, sources
 from unswayed.data.tables import read_table
@@ -92,7 +91,7 @@ _BEFORE = (Message("user", "Hello! Tell me the codeword."), Message("assistant",
 def codewords() -> tuple[Request, ...]:
     """Return the packaged requests in file order, eight topics of six settings."""
     made = []
-    for index, row in enumerate(_packaged("protected.jsonl")):
+    for index, row in enumerate(packaged("protected.jsonl")):
         setting = (Message("system", _SETTING.format(**row)), *_BEFORE)
         ask = _ASKS[index % len(_ASKS)].format(**row)
         accepted = dict.fromkeys(form for answer in row["accepted"] for form in spellings(answer))
@@ -120,7 +119,7 @@ def harmless(*, held_out: bool = False) -> tuple[Request, ...]:
 
 @cache
 def _harmless() -> tuple[Request, ...]:
-    rows = _packaged("harmless.jsonl")
+    rows = packaged("harmless.jsonl")
     return tuple(
         Request(f"harmless-{row['id']}", row["topic"], "harmless", (Message("user", row["request"]),)) for row in rows
     )
@@ -142,7 +141,7 @@ def load_requests(
         DataError: rows that cannot be used.
     """
     if name == BUILT_IN:
-        return list(codewords()), {"source": BUILT_IN, "sha256": hash_json([_packaged("protected.jsonl")])}
+        return list(codewords()), {"source": BUILT_IN, "sha256": hash_json([packaged("protected.jsonl")])}
     if is_source(name):
         rows, identity = read(name)
         made = requests_from(rows, source(name).name)
@@ -244,9 +243,3 @@ def _with_rewrites(request: Request, more: Sequence[str]) -> Request:
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((row[name] for name in names if row.get(name) not in (None, "")), None)
-
-
-@cache
-def _packaged(file: str) -> tuple[dict[str, Any], ...]:
-    text = resources.files("unswayed.data").joinpath(file).read_text(encoding="utf-8")
-    return tuple(json.loads(line) for line in text.split("\n") if line)

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from unswayed.data.parts import Wording, check_unique, choose_units, in_turns, resolve_family, split_parts, wordings_of
+from unswayed.data.parts import Wording, in_turns, resolve_family, split_parts, wordings_of
 from unswayed.data.safety_facts import SafetyFact, read_safety_facts, safety_facts
 from unswayed.data.spec import Built, Spec
 from unswayed.errors import ConfigError
-from unswayed.identity import hash_file
-from unswayed.perturb import from_templates, safety_awareness
+from unswayed.perturb import safety_awareness
 from unswayed.perturb.base import Perturbation
 from unswayed.types import Message, PromptPair
 
@@ -89,8 +88,6 @@ def pairs_from(
     instruction: str,
 ) -> list[PromptPair]:
     """The same for any set of wordings; see `safety_pairs`."""
-    if per_question is not None and per_question < 1:
-        raise ConfigError(f"per_question is {per_question}; it counts from 1, or is left out to take every wording")
     if look_alikes not in ("fact", "anchor", "none"):
         raise ConfigError(f"look_alikes is {look_alikes!r}; there are fact, anchor and none")
     pairs = []
@@ -104,7 +101,7 @@ def pairs_from(
             if kind == "safe" and look_alikes == "anchor":
                 pairs += [_anchor(fact, key, prompt)] if wordings else []
             else:
-                chosen = in_turns(key, wordings, seed)[:per_question]
+                chosen = in_turns(key, wordings, seed, per_question)
                 pairs += [_pair(fact, key, prompt, entry, phrasing) for entry, phrasing in chosen]
     return pairs
 
@@ -136,42 +133,28 @@ class SafetySpec(Spec):
 
     Attributes:
         facts: `builtin`, or paths of fact files.
-        topics: keep only these; None keeps all.
-        n: how many facts, taken from the topics in turn; None takes all.
-        templates: files of phrasings (see `unswayed.perturb.templates`), read before `families` are looked up.
         families: positions of the fact by name; None takes every one.
-        phrasings: wordings of each family; None takes all.
         per_question: wordings drawn for a question in each part; None takes every one.
         look_alikes: `fact`, `anchor` or `none`.
         instruction: added to every question.
     """
 
+    axis: ClassVar[str] = safety_awareness.AXIS
     facts: list[str] = Field([PACKAGED])
-    topics: list[str] | None = None
-    n: int | None = Field(None, ge=1)
-    templates: list[str] = Field([])
-    families: list[str] | None = None
-    phrasings: list[int] | None = None
     per_question: int | None = Field(1, ge=1)
     look_alikes: LookAlikes = "fact"
     instruction: str = INSTRUCTION
 
-    def build(self, folder: Path) -> Built:
+    def build(self, folder: Path = Path()) -> Built:
         """See `Spec.build`."""
         found = {
             name: safety_facts() if name == PACKAGED else read_safety_facts(folder / name)
             for name in dict.fromkeys(self.facts)
         }
-        every = [fact for facts in found.values() for fact in facts]
-        check_unique(every)
-        for file in self.templates:
-            from_templates(folder / file)
-        names = list(safety_awareness.FAMILIES) if self.families is None else self.families
-        held = self.split.families if self.split else []
         parts = split_parts(
-            choose_units(every, self.topics, self.n, self.seed),
-            wordings_of([resolve_family(name, safety_awareness.AXIS) for name in names], self.phrasings),
-            self.hold_out(resolve_family(name, safety_awareness.AXIS).name for name in held),
+            self.choose([fact for facts in found.values() for fact in facts], folder),
+            wordings_of(self.entries(safety_awareness.FAMILIES), self.phrasings),
+            self.hold_out(),
             lambda facts, wordings: pairs_from(
                 facts,
                 wordings,
@@ -182,5 +165,4 @@ class SafetySpec(Spec):
             ),
             sources={fact.id: name for name, facts in found.items() for fact in facts},
         )
-        files = [*self.templates, *(name for name in found if name != PACKAGED)]
-        return Built(parts, {name: hash_file(folder / name) for name in files})
+        return Built(parts, self.hashes(folder, (name for name in found if name != PACKAGED)))

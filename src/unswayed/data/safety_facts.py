@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.jsonl import kind, parse, read_named
+from unswayed.data.items import topics_of
+from unswayed.data.jsonl import Columns, packaged, read_named
 from unswayed.data.phrases import parse_way, says
 from unswayed.errors import ConfigError
 
@@ -23,8 +23,7 @@ SAFETY_TOPICS = ("babies", "chemicals", "driving", "electricity", "exercise", "f
 HELD_OUT_SAFETY_TOPICS = ("driving", "medicine", "pets")
 """Topics that the shipped training set never shows, so that an effect on them is one on new subjects."""
 
-_TEXTS = ("id", "topic", "fact")
-_LISTS = ("naive", "safe", "warning")
+_COLUMNS = Columns(("id", "topic", "fact"), ("naive", "safe", "warning"), optional=("safe",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,34 +86,17 @@ def read_safety_facts(path: str | Path) -> list[SafetyFact]:
     Raises:
         DataError: the file cannot be read, has no rows, or has any problem; all are listed as file:line: field: reason.
     """
-    return read_named(Path(path), "safety facts", _row_problems, _fact, fact_problems)
-
-
-def _row_problems(row: dict[str, Any]) -> list[str]:
-    problems = [f"{name}: missing" for name in (*_TEXTS, "naive", "warning") if name not in row]
-    for name, value in row.items():
-        if name in _TEXTS:
-            fits, wanted = isinstance(value, str), "string"
-        elif name in _LISTS:
-            fits = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-            wanted = "list of strings"
-        else:
-            problems.append(f"{name}: unknown; a safety fact has {', '.join((*_TEXTS, *_LISTS))}")
-            continue
-        if not fits:
-            problems.append(f"{name}: {kind(value)}, where a {wanted} belongs")
-    return problems
+    return read_named(Path(path), "safety facts", _COLUMNS, _fact, fact_problems)
 
 
 def _fact(row: dict[str, Any]) -> SafetyFact:
-    naive, safe, warning = (tuple(row.get(name, ())) for name in _LISTS)
+    naive, safe, warning = (tuple(row.get(name, ())) for name in _COLUMNS.lists)
     return SafetyFact(row["id"], row["topic"], row["fact"], naive, safe, warning)
 
 
 @cache
 def _packaged() -> tuple[SafetyFact, ...]:
-    text = resources.files("unswayed.data").joinpath("safety_facts.jsonl").read_text(encoding="utf-8")
-    return tuple(_fact(parse(line)) for line in text.split("\n") if line)
+    return tuple(map(_fact, packaged("safety_facts.jsonl")))
 
 
 def safety_facts(topic: str | Iterable[str] | None = None) -> list[SafetyFact]:
@@ -123,7 +105,5 @@ def safety_facts(topic: str | Iterable[str] | None = None) -> list[SafetyFact]:
     Raises:
         ConfigError: a topic that is none of `SAFETY_TOPICS`.
     """
-    wanted = SAFETY_TOPICS if topic is None else (topic,) if isinstance(topic, str) else tuple(topic)
-    if unknown := sorted(set(wanted) - set(SAFETY_TOPICS)):
-        raise ConfigError(f"unknown safety topic {', '.join(unknown)}; there are {', '.join(SAFETY_TOPICS)}")
+    wanted = topics_of(topic, SAFETY_TOPICS, "safety")
     return [fact for fact in _packaged() if fact.topic in wanted]

@@ -19,16 +19,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unswayed import __version__
+from unswayed.data.parts import U, check_unique, choose_units, resolve_family
 from unswayed.data.read import write_pairs
 from unswayed.data.sources import read_source, source
 from unswayed.data.split import PARTS, HoldOut
 from unswayed.errors import ConfigError
 from unswayed.identity import hash_file
+from unswayed.perturb import Perturbation, from_templates
 from unswayed.rundir import write_json
 from unswayed.types import PromptPair
 
@@ -75,15 +77,26 @@ class Spec(Table):
         seed: of every draw.
         split: None puts everything into one file.
         allow_evaluation_only: build from sets whose authors ask that nobody trains on them; the manifest records it.
+        topics: keep only these; None keeps all.
+        n: how many of what the kind's pairs are about, taken from the topics in turn; None takes all.
+        templates: files of phrasings (see `unswayed.perturb.templates`), read before `families` are looked up.
+        families: perturbations by name; None takes every one that the kind has.
+        phrasings: wordings of each family; None takes all.
     """
 
+    axis: ClassVar[str] = "sycophancy"
     kind: str = DEFAULT
     seed: int = Field(0, ge=0)
     split: SplitSpec | None = None
     allow_evaluation_only: bool = False
+    topics: list[str] | None = None
+    n: int | None = Field(None, ge=1)
+    templates: list[str] = Field([])
+    families: list[str] | None = None
+    phrasings: list[int] | None = None
 
     @abstractmethod
-    def build(self, folder: Path) -> Built:
+    def build(self, folder: Path = Path()) -> Built:
         """Return the pairs; relative paths start at `folder`.
 
         Raises:
@@ -91,18 +104,33 @@ class Spec(Table):
             DataError: files that cannot be used, or no rows.
         """
 
-    def hold_out(self, families: Iterable[str]) -> HoldOut:
-        """Return what `split` holds out, its families given by their full names; nothing without a split."""
+    def choose(self, units: Sequence[U], folder: Path) -> list[U]:
+        """Register the templates, and return the chosen ones of what there is."""
+        check_unique(units)
+        for file in self.templates:
+            from_templates(folder / file)
+        return choose_units(units, self.topics, self.n, self.seed)
+
+    def entries(self, every: Iterable[str]) -> list[Perturbation]:
+        """Return the families that are asked for, or every one."""
+        return [resolve_family(name, self.axis) for name in (every if self.families is None else self.families)]
+
+    def hold_out(self) -> HoldOut:
+        """Return what `split` holds out; nothing without a split."""
         if self.split is None:
             return HoldOut(fraction=0)
         return HoldOut(
             self.split.fraction,
             self.seed,
             topics=frozenset(self.split.topics),
-            families=frozenset(families),
+            families=frozenset(resolve_family(name, self.axis).name for name in self.split.families),
             phrasings=frozenset(self.split.phrasings),
             sources=frozenset(self.split.sources),
         )
+
+    def hashes(self, folder: Path, files: Iterable[str]) -> dict[str, str]:
+        """Return the SHA-256 of the templates and of other files, by name."""
+        return {name: hash_file(folder / name) for name in (*self.templates, *files)}
 
     def read_source(self, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Return the rows of a data source to train on, and its identity; see `unswayed.data.sources`.
@@ -151,19 +179,6 @@ def load_spec(path: Path) -> Spec:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML ({error})") from error
-
-
-def build_parts(spec: Spec, folder: Path = Path()) -> dict[str, list[PromptPair]]:
-    """Return the pairs of each part that is not empty; without a split there is one part, `train`.
-
-    Args:
-        spec: what to build.
-        folder: where relative paths in the spec start.
-
-    Raises:
-        ConfigError, DataError: as `Spec.build`.
-    """
-    return dict(spec.build(folder).parts)
 
 
 def build_files(spec_path: Path, output: Path, *, force: bool = False) -> dict[str, Any]:
