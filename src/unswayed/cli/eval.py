@@ -128,7 +128,10 @@ def _print(result: Result, folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from unswayed.evals.cautions import TRUNCATED_SHARE
+    from unswayed.evals.comparison import arm_counts
     from unswayed.printable import printable
+    from unswayed.report.findings import arm_line
     from unswayed.report.numbers import level, span
 
     table = Table(
@@ -144,9 +147,14 @@ def _print(result: Result, folder: Path) -> None:
     console = Console(highlight=False)
     console.print(table)
     if told := result.summary().get("judge"):
-        counts = ", ".join(f"{count} {status}" for status, count in told["status"].items())
-        line = "; ".join([f"judge {told['name']}, {told['rubric']}: {counts}", *told["notes"]])
+        states = ", ".join(f"{count} {status}" for status, count in told["status"].items())
+        line = "; ".join([f"judge {told['name']}, {told['rubric']}: {states}", *told["notes"]])
         console.print(Text(printable(line, newlines=False)), soft_wrap=True)
-    if result.degenerate:
-        console.print(f"degenerate: {', '.join(result.degenerate)}", style="red")
+    counts = arm_counts(result)
+    console.print(Text(arm_line(counts), style="red" if result.degenerate else ""), soft_wrap=True)
+    if (counts["cut"] or 0.0) > TRUNCATED_SHARE:
+        asked = result.suite["sampling"]["max_new_tokens"]
+        console.print(
+            f"replies may have {asked} tokens; -T max_new_tokens=N and another folder give them more", soft_wrap=True
+        )
     console.print(Text(printable(str(folder), newlines=False)), soft_wrap=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Check a judge, and draw replies for people to label.", no_args_is_help=True)
 UNFIT, INCONCLUSIVE = 10, 11
+_WIDE = 120  # what the table needs; a narrower terminal, a file or a pipe gets whole lines all the same
 Seed = Annotated[int, typer.Option(min=0, help="Decides what is drawn, and the order in which replies are shown.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -76,7 +77,7 @@ def check(
     if json:
         typer.echo(dump_json(report), nl=False)
     else:
-        _print(Console(highlight=False), report)
+        _print(Console(highlight=False, width=max(Console().width, _WIDE)), report)
     if report["state"] != "fit":
         raise typer.Exit(UNFIT if report["state"] == "unfit" else INCONCLUSIVE)
 
