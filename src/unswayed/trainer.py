@@ -149,8 +149,8 @@ def _check_shares(recipe: Recipe, world: World) -> None:
     rows = recipe.train.pairs_per_step + recipe.train.anchors_per_step
     if rows < world.size:
         raise ConfigError(
-            f"a step has {rows} pairs (train.pairs_per_step and anchors_per_step), and {world.size} processes would "
-            "share them; give a step at least one pair for each, or start fewer processes"
+            f"a step of {rows} (train.pairs_per_step plus anchors_per_step) cannot be shared by {world.size} processes; "
+            "give it at least one pair for each, or start fewer processes"
         )
 
 

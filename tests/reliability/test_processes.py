@@ -338,7 +338,7 @@ def test_a_folder_in_use_stops_both(tmp_path: Path, tiny_model_dir: Path) -> Non
 
 def test_fewer_pairs_than_processes_are_refused(tmp_path: Path, tiny_model_dir: Path) -> None:
     recipe = _recipe(tmp_path, tiny_model_dir, train={"steps": 2, "pairs_per_step": 1})
-    assert "a step has 1 pairs" in _fails(tmp_path, recipe, lambda: None, [2, 2])
+    assert "a step of 1 (train.pairs_per_step plus" in _fails(tmp_path, recipe, lambda: None, [2, 2])
     assert not recipe.run_dir.exists()
 
 
