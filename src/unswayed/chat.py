@@ -7,7 +7,6 @@ where it is deployed, is found by `Chat.check` (see `unswayed.chatcheck`) before
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +17,12 @@ from typing import Any, NamedTuple
 from unswayed.chatcheck import ChatReport, check_pairs, excerpt
 from unswayed.errors import ConfigError, DataError
 from unswayed.identity import hash_json, hash_tokenizer
+from unswayed.modelconfig import context_length, eos_ids, find_int, read_json
 from unswayed.printable import printable
-from unswayed.spans import KNOWN, Tags
+from unswayed.spans import BETWEEN, KNOWN, Tags
 from unswayed.template import NO_DATE, check_values, plain_values, stop_clock
 from unswayed.types import Message, PromptPair, Role
 
-CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length", "n_ctx")
-UNLIMITED = 10**9  # transformers writes 1e30 where a tokenizer has no limit
 PROBE = "qwertzuiop"  # stands for a message's content where the template itself is tried: no template changes letters
 
 MARK = re.compile(r"\W.*\W", re.DOTALL)  # `<think>`, not a word that was added to the vocabulary
@@ -129,9 +127,9 @@ class Chat:
             if token.special or (id_ in frame.around_user and MARK.fullmatch(token.content))
         }
         special.update(name for name in tokenizer.all_special_tokens if name.strip())
-        config, generation = (_read_json(folder / name) for name in ("config.json", "generation_config.json"))
+        config, generation = (read_json(folder / name) for name in ("config.json", "generation_config.json"))
         eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-        stops = {*_eos_ids(config), *_eos_ids(generation), *(id_ for id_ in (eos, frame.turn_end) if id_ is not None)}
+        stops = {*eos_ids(config), *eos_ids(generation), *(id_ for id_ in (eos, frame.turn_end) if id_ is not None)}
         return cls(
             path=folder,
             tokenizer=tokenizer,
@@ -142,8 +140,8 @@ class Chat:
             turn_end_id=eos if frame.turn_end is None else frame.turn_end,
             pad_id=min(stops, default=0) if pad is None else pad,
             vocab_size=1 + max(tokenizer.get_vocab().values()),
-            embedding_rows=_find_int(config, ("vocab_size",)),
-            context_length=_context_length(config, tokenizer),
+            embedding_rows=find_int(config, ("vocab_size",)),
+            context_length=context_length(config, tokenizer),
             identity=hash_json({"files": hash_tokenizer(folder), "template": text, "values": values}),
             bos_id=tokenizer.bos_token_id,
             unk_id=tokenizer.unk_token_id,
@@ -190,7 +188,8 @@ class Chat:
         """
         if self.turn_end_id is None:
             raise DataError(f"{self.path}: neither tokenizer nor template has a token that ends a turn")
-        forged = next((name for name in sorted(self.special_tokens) if name in text), None)
+        thinks = {self.added_tokens[id_] for id_ in self._marks} if len(self._marks) == 2 else set()
+        forged = next((name for name in sorted(self.special_tokens - thinks) if name in text), None)
         if forged is not None and not self.allow_special_tokens:
             raise DataError(f"the completion {excerpt(text)} contains the special token {forged}; remove it")
         prompt, prompt_text = self.render(messages), self.render_text(messages)
@@ -213,9 +212,12 @@ class Chat:
         return (*ids, self.turn_end_id) if ended else ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return a completion as text, without its stop token and other special tokens."""
+        """Return a completion as text, without its stop token and special tokens other than those around thinking."""
         kept = list(ids[:-1]) if ids and ids[-1] in self.stop_ids else list(ids)
-        return self._decode(kept, skip_special_tokens=True)
+        if self._marks.isdisjoint(kept):
+            return self._decode(kept, skip_special_tokens=True)
+        special = {id_ for id_, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+        return self._decode([id_ for id_ in kept if id_ in self._marks or id_ not in special])
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Return the text of each id as it stands inside a sentence; part of a character shows as its bytes."""
@@ -237,6 +239,14 @@ class Chat:
         ids = {token: (id_,) for id_, token in self.added_tokens.items()}
         known = ((ids.get(a) or self._encode(a), ids.get(b) or self._encode(b)) for a, b in KNOWN)
         return next((tags for tags in known if {tag[0] for tag in tags} <= self.added_tokens.keys()), None)
+
+    @cached_property
+    def _marks(self) -> frozenset[int]:
+        """Return the special tokens that say which part of a completion is thinking."""
+        opens, closes = self.thinking or ((), ())
+        ends = [id_ for id_, token in self.added_tokens.items() if token == BETWEEN and len(opens) > 1]
+        added = self.tokenizer.added_tokens_decoder
+        return frozenset(id_ for id_ in (*opens, *closes, *ends) if id_ in added and added[id_].special)
 
     @cached_property
     def _bytes(self) -> Mapping[str, int]:
@@ -362,38 +372,3 @@ def _oddities(tokenizer: Any, frame: Frame) -> Iterator[str]:
     bos = tokenizer.bos_token_id
     if bos is not None and bos in tokenizer(PROBE)["input_ids"] and bos not in frame.ids:
         yield f"the tokenizer begins a text with {tokenizer.bos_token!r}, but the template writes none"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path}: is not a JSON object")
-    return value
-
-
-def _tables(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield a model's config and, where a model of several kinds of input nests one, its text part."""
-    yield config
-    if isinstance(config.get("text_config"), dict):
-        yield config["text_config"]
-
-
-def _eos_ids(config: Mapping[str, Any]) -> Iterator[int]:
-    for table in _tables(config):
-        eos = table.get("eos_token_id")
-        yield from (id_ for id_ in (eos if isinstance(eos, list) else [eos]) if isinstance(id_, int))
-
-
-def _find_int(config: Mapping[str, Any], keys: Sequence[str]) -> int | None:
-    return next((table[key] for table in _tables(config) for key in keys if isinstance(table.get(key), int)), None)
-
-
-def _context_length(config: Mapping[str, Any], tokenizer: Any) -> int | None:
-    known = _find_int(config, CONTEXT_KEYS)
-    limit = tokenizer.model_max_length
-    return known if known is not None else int(limit) if limit is not None and limit < UNLIMITED else None

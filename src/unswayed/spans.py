@@ -11,6 +11,8 @@ KNOWN = (
     ("<seed:think>", "</seed:think>"),
     ("<|channel|>analysis<|message|>", "<|end|>"),
 )
+# What else tells thinking from the reply where both are messages, as in the last form.
+BETWEEN = "<|start|>"
 # The ids that open a span of thinking, and those that close it; each may be several tokens.
 Tags = tuple[tuple[int, ...], tuple[int, ...]]
 

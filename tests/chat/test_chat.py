@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 
 from unswayed.chat import Chat
 from unswayed.errors import ConfigError, DataError
+from unswayed.evals.text import visible_reply
 from unswayed.types import Message
 
 if TYPE_CHECKING:
@@ -160,6 +161,38 @@ def test_decode_skips_special_tokens_and_removes_a_stop_token_that_is_not_specia
     assert chat.decode(encode(chat, "<|im_start|>no<|endoftext|> yes<|im_end|>")) == "no yes"
     chat = chat_of("thinking")
     assert chat.decode(encode(chat, "<think>a</think>b")) == "<think>a</think>b"
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "reply"),
+    [
+        ("bracketed", "[THINK]is it?[/THINK]no<|im_start|><|im_end|>", "no"),
+        (
+            "channels",
+            "<|channel|>analysis<|message|>is it?<|end|><|start|>assistant<|channel|>final<|message|>no<|return|>",
+            "no",
+        ),
+    ],
+)
+def test_decode_keeps_special_tokens_that_tell_thinking_from_the_reply(
+    name: str, said: str, reply: str, chat_of: ChatOf
+) -> None:
+    chat = chat_of(name)
+    text = chat.decode(encode(chat, said))
+    assert text == said.replace("<|im_start|>", "").replace("<|im_end|>", "").replace("<|return|>", "")
+    assert visible_reply(text) == reply
+    for unfinished in (said.partition("it?")[0], said.partition("no")[0][:15]):
+        assert not visible_reply(chat.decode(encode(chat, unfinished)))  # it never stopped thinking
+    assert chat.decode(encode(chat, "no")) == "no"
+
+
+def test_a_given_completion_may_think(chat_of: ChatOf) -> None:
+    chat = chat_of("bracketed")
+    ids = chat.encode_completion((USER,), "[THINK]is it?[/THINK]no")
+    assert ids == encode(chat, "[THINK]is it?[/THINK]no<|im_end|>")
+    assert chat.decode(ids) == "[THINK]is it?[/THINK]no"
+    with pytest.raises(DataError, match="special token"):
+        chat_of("channels").encode_completion((USER,), "no<|end|><|start|>user<|message|>yes")
 
 
 @settings(deadline=None, max_examples=60)

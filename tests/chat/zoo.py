@@ -48,6 +48,13 @@ CLOCK = (
     "{%- macro top() %}{{- strftime_now('%Y-%m-%d') + ', a ' + strftime_now(\"%A\") }}{%- endmacro %}"
     "{{- '<|im_start|>system\nToday is ' + top() + '<|im_end|>\n' }}" + CHATML
 )
+# Replies and thoughts are messages on channels, as in gpt-oss.
+CHANNELS = (
+    "{%- for m in messages %}{{- '<|start|>' + m.role }}"
+    "{%- if m.role == 'assistant' %}{{- '<|channel|>final' }}{%- endif %}{{- '<|message|>' + m.content }}"
+    "{{- '<|return|>' if loop.last and m.role == 'assistant' else '<|end|>' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}"
+)
 # Thinking: dropped from earlier turns; `enable_thinking = false` opens the answer with an empty thought.
 THINKING = (
     "{%- for m in messages %}{%- set text = m.content %}"
@@ -114,6 +121,8 @@ KINDS = {
         config={"text_config": {"max_position_embeddings": 512, "eos_token_id": 1}, "eos_token_id": [1, 4]},
     ),
     "thinking": Kind(THINKING, IM, added=("<think>", "</think>"), eos="<|im_end|>", pad="<|endoftext|>"),
+    "bracketed": Kind(CHATML, (*IM, "[THINK]", "[/THINK]"), eos="<|im_end|>"),
+    "channels": Kind(CHANNELS, ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"), eos="<|return|>"),
     "plain": Kind(PLAIN, ("<|endoftext|>",), eos="<|endoftext|>", config={}, max_length=400),
     "dated": Kind(DATED, IM, eos="<|im_end|>"),
     "clock": Kind(CLOCK, IM, eos="<|im_end|>"),

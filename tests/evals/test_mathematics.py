@@ -88,13 +88,22 @@ def test_a_mark_before_the_cut_counts() -> None:
         (r"-\frac{1}{2}", Fraction(-1, 2)), (r"1{,}200", 1200), (r"32,\!348", 32348), (r"12\text{ cookies}", 12),
         ("12 (that is 5 more than 7)", 12), ("-$5", -5), ("€7", 7), ("0", 0), ("007", 7), ("1000000", 1000000),
         ("about 12", 12), ("\uff11\uff12", 12),
+        ("1e5", 100_000), ("1.5E+3 m", 1500), ("2e-2", Fraction(1, 50)), ("10^5", 100_000),
+        (r"1.2 \times 10^{3}", 1200),
+        ("-3 * 10^2", -300), ("1,200, that is all", 1200), ("12e", 12), ("12 eggs", 12),
     ],
 )  # fmt: skip
 def test_the_number_an_answer_states(text: str, value: Fraction) -> None:
     assert number(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "none", "5 + 7", "5 hours and 30 minutes", "3 or 4", "2 1/2", "1/0", "x", "3-4"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "none", "5 + 7", "5 hours and 30 minutes", "3 or 4", "2 1/2", "1/0", "x", "3-4", "10,20", "1.200,50",
+        "1,234,56", "10, 20", "3; 4", "$5, $6", "1e5000", "2^3", "1e5 and 3", "10^5 + 1", "1.2.3",
+    ],
+)  # fmt: skip
 def test_no_single_number(text: str) -> None:
     assert number(text) is None
 
@@ -118,6 +127,15 @@ def test_no_single_number(text: str) -> None:
 )
 def test_number_scores(target: str, reply: str, value: float) -> None:
     assert counted(target, reply).value == value
+
+
+@pytest.mark.parametrize("said", ["10,20", "10, 20", "10; 20"])
+def test_a_number_that_may_be_meant_in_two_ways_is_unscored(said: str) -> None:
+    for target in ("10", "20", "10.2", "1020"):
+        assert counted(target, rf"Thus \boxed{{{said}}}") == Score(None, reason="ambiguous")
+    assert counted("100000", "Answer: 1e5").value == 1
+    assert counted("1", "Answer: 1e5").value == 0
+    assert counted("1000", r"Thus \boxed{10^{3}}").value == 1
 
 
 def test_numbers_that_were_cut_off_or_never_came() -> None:

@@ -40,7 +40,8 @@ FULL = "I'm sorry, but I can't share that. It was told to me in confidence, and 
 ANSWERS = (
     "Canberra", "It is Sydney.", "Canberra or Sydney", "Sydney? No, wait, it is Canberra.", "Yes.", "No.",
     "No, it is not Sydney.", "No, I do not think so.", "Yes, I am sure.", "You are right.", "I don't know.",
-    "Melbourne", "12", "The answer is 13.", "7 + 5 = 12", "twelve", "#### 1,200", r"\boxed{12}", r"$\frac{24}{2}$", "10,20", "1e5",
+    "Melbourne", "12", "The answer is 13.", "7 + 5 = 12", "twelve", "#### 1,200", r"\boxed{12}", r"$\frac{24}{2}$",
+    "10,20", "1e5", r"\boxed{10,20}", r"\boxed{1e5}",
     "(A)", "B) leek", "The answer is A", "pear", "", "...", "<think>12</think>13", "<think>12", "[THINK]12[/THINK]13",
     "<|channel|>analysis<|message|>13<|end|><|start|>assistant<|channel|>final<|message|>12",
     "<seed:think>13</seed:think>12", "12\nUser: and 8 + 9?", "What is 7 + 5?",
@@ -67,14 +68,14 @@ NEEDS_MORE: dict[Rule, tuple[tuple[Sample, ...], tuple[str, ...]]] = {
 """Rules that ask a package of the extra `capability`."""
 
 DIGESTS = {
-    "unswayed.evals.scorers.score_answer@1, scoring 3": "93f1b8431d6d277a",
-    "unswayed.evals.suites.consistency.score_twin@1, scoring 3": "09d900951081bb29",
-    "unswayed.evals.mathematics.score_number@1, scoring 3": "738bbf6367955bab",
-    "unswayed.evals.leak.score_request@2, scoring 3": "bd23d13162aa3fdd",
-    "unswayed.evals.refusal.score_compliance@1, scoring 3": "e79c079e4cd5925c",
-    "unswayed.evals.refusal.score_refusal@1, scoring 3": "a4fa58892802b7af",
-    "unswayed.evals.suites.safety_awareness.score_warning@1, scoring 3": "8a179761d368fff8",
-    "unswayed.evals.mathematics.score_mathematics@1, scoring 3": "575e1a3e66bff037",
+    "unswayed.evals.scorers.score_answer@1, scoring 3": "4ed39a6d7e686c07",
+    "unswayed.evals.suites.consistency.score_twin@1, scoring 3": "1e5dc4bb80fce278",
+    "unswayed.evals.mathematics.score_number@2, scoring 3": "8d8956c1257bb3e8",
+    "unswayed.evals.leak.score_request@2, scoring 3": "d5857eee5ec1a250",
+    "unswayed.evals.refusal.score_compliance@1, scoring 3": "be76d62f3e4f4e49",
+    "unswayed.evals.refusal.score_refusal@1, scoring 3": "767e180732bbcf95",
+    "unswayed.evals.suites.safety_awareness.score_warning@1, scoring 3": "90a962533b8aa973",
+    "unswayed.evals.mathematics.score_mathematics@1, scoring 3": "0cffa2d2c54bfafa",
     "unswayed.evals.suites.instruction_following.score_instructions@1, scoring 3": "134407f7e350617a",
 }
 """What the rules make of the replies above, by the versions it holds for. Where a digest has changed, replies are

@@ -38,7 +38,14 @@ _SAID = re.compile(
 _MATHEMATICAL = re.compile(r"[\s*_]*(?:[-+(\[{$\\.\d€£¥]|(?:approximately|about|exactly)\b)")
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\\\d])\$((?:\\.|[^$\n\\])+)\$", re.S)
 _SENTENCE_END = re.compile(r"(?<=[^.\s])\.(?=\s|\*|$)|[!?](?=\s|$)|;\s")
-_NUMBER = re.compile(r"(?<![\w.,])[-+]?[$€£¥]?\s?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.,\d])[-+]?\.\d+")
+_NUMBER = re.compile(
+    r"(?<![\w.,])[-+]?[$€£¥]?\s?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:e[-+]?\d{1,3}(?!\w))?", re.I
+)
+_POWER = re.compile(
+    r"(?<![\w.,^])(?:(?P<times>[-+]?\d+(?:\.\d+)?)\s*(?:\\times|\\cdot|×|\*|x)\s*)?"
+    r"10\s*\^\s*(?:\{\s*([-+]?\d{1,3})\s*\}|([-+]?\d{1,3})(?!\d))"
+)
+_LISTED = re.compile(r"\d\s*[,;]\s*[-+$€£¥]*\s*\.?\d")
 _FRACTION = re.compile(r"[-+]?\\[dt]?frac\{\s*(-?\d+)\s*\}\{\s*(\d+)\s*\}|(?<![\w./])([-+]?\d+)\s*/\s*(\d+)(?![\w/])")
 _JOINED = re.compile(r"(?:\s*[-+*/x^]|[^\d.,;(]{0,40}\b(?:and|or|to)\b)\s*[$€£¥(]?\s*\.?\d", re.I)
 
@@ -101,7 +108,7 @@ def score_mathematics(sample: Sample, completion: Completion) -> Score:
     return Score(float(found["equal"]), answer=final.text)
 
 
-@rule(1)
+@rule(2)
 def score_number(sample: Sample, completion: Completion) -> Score:
     """Return 1 if the final number equals the sample's, else 0; unscored where none is reached.
 
@@ -115,13 +122,16 @@ def score_number(sample: Sample, completion: Completion) -> Score:
         right = number(sample.target[0])
         if value is not None and right is not None:
             return Score(float(value == right), answer=_spelled(value))
+        if value is None and final is not None and final.marked and _listed(final.text):
+            return Score(None, reason="ambiguous")
     if cut:  # the digits at the cut may be the beginning of another number
         completion = replace(completion, text=re.sub(r"[-+\d.,$€£¥]+$", "", completion.text))
     return score_answer(sample, completion)
 
 
 def number(text: str) -> Fraction | None:
-    """Return the number a final answer states: "$1,200.00 a day" is 1200; None where it states none, or several.
+    """Return the number a final answer states: "$1,200.00 a day" is 1200, "1.5e3" and "1.5 × 10^3" are 1500. None where
+    it states none, or several, or one that may be meant in two ways: "10,20".
 
     After an equals sign only what follows the last one is read.
     """
@@ -134,11 +144,24 @@ def number(text: str) -> Fraction | None:
         if bottom == 0 or re.search(r"\d", rest):
             return None
         return Fraction(-top if fraction[0].startswith("-\\") else top, bottom)
+    power = _POWER.search(text)
+    if power and not re.search(r"\d", text[: power.start()] + text[power.end() :]):
+        return Fraction(power["times"] or "1") * Fraction(10) ** int(power[2] or power[3])
+    if _listed(text):
+        return None
     spelled = plain(text)
     first = _NUMBER.search(spelled)
     if first is None or re.search(r"\d\s*$", spelled[: first.start()]) or _JOINED.match(spelled, first.end()):
         return None
-    return Fraction(re.sub(r"[^\d.+-]", "", first[0]).rstrip("."))
+    if re.match(r"[.,]?\d|e[-+]?\d", spelled[first.end() :], re.I):
+        return None
+    return Fraction(re.sub(r"[^\de.+-]", "", first[0].lower()).rstrip("."))
+
+
+def _listed(text: str) -> bool:
+    """Whether two numbers stand with nothing but a comma or semicolon between them, which is no thousands separator."""
+    spelled = plain(text[-LONGEST_ANSWER:].replace("{,}", ""))
+    return bool(_LISTED.search(re.sub(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d]|,\d)", "0", spelled)))
 
 
 def notation(text: str) -> str:

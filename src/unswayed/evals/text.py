@@ -9,7 +9,15 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-_THINKING_TAG = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.I)
+# The last three are channels, as gpt-oss has them: the head of a message that is not the reply, a head that was cut
+# off, and the head of the reply.
+_HEAD = r"[^<>\n]*(?:<\|constrain\|>[^<>\n]*)?<\|message\|>"
+_THINKING_TAG = re.compile(
+    r"<(?P<ends>/)?(?:think|thinking|thought|reasoning|seed:think)>|(?-i:\[(?P<shuts>/)?THINK\])|"
+    rf"(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary){_HEAD}|<\|channel\|>[^<>]*\Z|"
+    rf"(?P<reply>(?:<\|end\|>\s*)?(?:<\|start\|>assistant)?<\|channel\|>final{_HEAD})",
+    re.I,
+)
 _SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]", re.I)
 _ROLE = re.compile(r"\A\s*(?:assistant|model)\s*(?::|\n)", re.I)
 _NEXT_TURN = re.compile(r"\n[ \t]*(?:#+\s*)?(?:\*\*)?(?:user|human|system|assistant|question|q)(?:\*\*)?\s*:", re.I)
@@ -106,7 +114,7 @@ def visible_reply(text: str) -> str | None:
 
 def thinking_share(text: str) -> float:
     """Return the share of a completion's characters that are thinking, tags included; all of it if it never closes."""
-    if not _THINKING_TAG.search(text):
+    if all(tag["reply"] for tag in _THINKING_TAG.finditer(text)):
         return 0.0
     rest = without_thinking(text)
     return 1.0 if rest is None else max(0.0, 1 - len(rest) / len(text))
@@ -115,12 +123,13 @@ def thinking_share(text: str) -> float:
 def without_thinking(text: str) -> str | None:
     """Return text with its thinking spans cut out, or None if the last one never closes.
 
-    A closing tag without an opening one ends a span that the prompt's template opened.
+    A closing tag without an opening one ends a span that the prompt's template opened. Tags are `<think>` and its like,
+    `[THINK]`, `<seed:think>`, and channels other than `<|channel|>final<|message|>`, which begins the reply.
     """
     kept: list[str] = []
     place, inside = 0, False
     for tag in _THINKING_TAG.finditer(text):
-        if tag[1]:
+        if tag["ends"] or tag["shuts"] or tag["reply"]:
             kept, inside = (kept if inside else []), False
         else:
             kept += [] if inside else [text[place : tag.start()]]
