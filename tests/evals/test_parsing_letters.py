@@ -193,3 +193,14 @@ def test_any_mixture_of_letters_is_read_without_failing(text: str) -> None:
     reading = read_answer(prepare(text).text, CITY)
     assert (reading.answer is None) == (reading.reason is not None)
     assert reading.answer is None or reading.answer in CITY.options
+
+
+LISTED = "(A) No, it was rain.\n(B) No, it was snow.\n(C) No, it was hail.\n(D) No, it was hail.\n(E) No, it was hail."
+
+
+@pytest.mark.parametrize(("cut", "reason"), [(True, "truncated"), (False, "ambiguous")])
+def test_a_list_of_the_options_chooses_none_even_where_they_begin_with_no(cut: bool, reason: str) -> None:
+    weather = key("What fell?", "No, it was rain.", "No, it was snow.", "No, it was hail.")
+    reading = read_answer(LISTED, weather, cut=cut)
+    assert (reading.answer, reading.reason) == (None, reason)
+    assert read_answer(f"{LISTED}\n\nThe best answer is: (B)", weather, cut=cut).answer == "B"

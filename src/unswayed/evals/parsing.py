@@ -149,17 +149,19 @@ def _decide(reply: str, asserted: list[Mention], key: AnswerKey, cut: bool) -> R
         if cut:
             return Reading(None, "truncated")
         top = [mention for mention in top if not _restates(mention, key)] or top
-    if cut and key.kind == "choice" and rank < MARKED and not _opens(reply, top[0], rank, key):
-        return Reading(None, "truncated")
     last = top[-1]
+    others = [mention for mention in top if mention.answer != last.answer]
+    if cut and key.kind == "choice" and rank < MARKED and (others or not _opens(reply, top[0], rank, key)):
+        return Reading(None, "truncated")
     if rank == MARKED:
         later = [mention for mention in asserted if mention.rank == COMMITTED and mention.start > last.end]
         if later and grammar.CORRECTS.search(reply[last.end : later[-1].start]):
             return Reading(later[-1].answer)
-    others = [mention for mention in top if mention.answer != last.answer]
     if not others:
         return Reading(last.answer)
     between = reply[others[-1].end : last.start]
+    for text in key.options.values():  # a listed option "No, …" corrects nothing
+        between = between.replace(plain(text), "")
     if grammar.ALTERNATIVES.fullmatch(between):
         return Reading(None, "ambiguous")
     if rank == IN_PASSING and cut:
