@@ -43,7 +43,7 @@ def draw(result: Mapping[str, Any]) -> str:
     rows.append(("floor", least, floor["seconds"], []))
     longest = max(max([total, sum(phases.values()), *single]) for _, phases, total, single in rows)
     _legend(canvas, top)
-    at = _scale(canvas, top + LINE, seconds_end, longest, "s")
+    at = scale(canvas, top + LINE, seconds_end, longest, "s")
     for place, (title, phases, total, single) in enumerate(rows):
         y = top + LINE + STEP * place + 6
         canvas.text(LABELS - 8, y + BAR - 3, title, align="right", color="muted" if title == "floor" else "ink")
@@ -58,7 +58,7 @@ def draw(result: Mapping[str, Any]) -> str:
     top = seconds_end + SPACE
     canvas.text(LABELS, top, "peak memory above the loaded model", color="muted", size=SMALL)
     memory = [arm["peak_above_ready"] / 2**20 for arm in arms]
-    at = _scale(canvas, top + LINE / 2, top + LINE / 2 + STEP * len(arms), max(memory), "MiB")
+    at = scale(canvas, top + LINE / 2, top + LINE / 2 + STEP * len(arms), max(memory), "MiB")
     for place, (arm, mib) in enumerate(zip(arms, memory, strict=True)):
         y = top + LINE / 2 + STEP * place + 6
         canvas.text(LABELS - 8, y + BAR - 3, arm["title"], align="right")
@@ -81,7 +81,7 @@ def _legend(canvas: Canvas, y: float) -> None:
     canvas.text(x + 12, y, "a single step", color="muted", size=SMALL)
 
 
-def _scale(canvas: Canvas, top: float, bottom: float, longest: float, unit: str) -> Any:
+def scale(canvas: Canvas, top: float, bottom: float, longest: float, unit: str) -> Any:
     """Draw grid lines at round numbers and return the place of a number."""
     room = WIDTH - EDGE - VALUES - LABELS
     longest = longest or 1.0

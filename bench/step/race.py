@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self
 
-from bench.step.work import Work
-from bench.step.worker import PROBE, serve
+from bench.step.worker import ARMS, PROBE, Where, serve
 from unswayed.errors import UnswayedError
 
 Say = Callable[[str], None]
@@ -53,10 +52,17 @@ class Arm:
 
 
 class Race:
-    """Children that take steps in turn. `missing` says why an arm could not be run at all."""
+    """Children that take steps in turn. `missing` says why an arm could not be run at all.
 
-    def __init__(self, names: Sequence[str], work: Work, say: Say) -> None:
-        self.work, self.say = work, say
+    Args:
+        names: the arms, the probe of the machine apart.
+        work: what every child is given; has `threads` and `steps`.
+        say: hears how far it is.
+        arms: where each of them is.
+    """
+
+    def __init__(self, names: Sequence[str], work: Any, say: Say, arms: Mapping[str, Where] = ARMS) -> None:
+        self.work, self.say, self.where = work, say, arms
         self.arms: dict[str, Arm] = {}
         self.missing: dict[str, str] = {}
         for variable in THREAD_VARIABLES:  # read once by each child when it loads torch
@@ -67,7 +73,7 @@ class Race:
     def _start(self, name: str) -> None:
         context = multiprocessing.get_context("spawn")
         pipe, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(name, self.work, theirs), name=name, daemon=True)
+        process = context.Process(target=serve, args=(self.where[name], self.work, theirs), name=name, daemon=True)
         process.start()
         theirs.close()
         arm = Arm(name, process, pipe)
@@ -89,8 +95,8 @@ class Race:
                 self.arms[name].steps.append(step)
                 if name != PROBE:
                     what = "warm-up" if number < warmup else f"step {number + 1 - warmup}"
-                    tokens = sum(map(len, step["completions"]))
-                    self.say(f"{what}: {name} {step['seconds']:.2f} s, {tokens} tokens")
+                    tokens = sum(map(len, step.get("completions", ())))
+                    self.say(f"{what}: {name} {step['seconds']:.2f} s" + (f", {tokens} tokens" if tokens else ""))
 
     def check(self, completions: Sequence[Sequence[int]]) -> dict[str, dict[str, Any]]:
         """Return what each arm makes of the same completions."""

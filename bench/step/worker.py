@@ -16,37 +16,37 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from bench.step.work import OURS, PHASES, PLAIN, TRL, TRL_CHECKPOINTED, TRL_PARTS, Work
+from bench.step.work import OURS, PHASES, PLAIN, TRL, TRL_CHECKPOINTED, TRL_PARTS
 
 PROBE = "probe"
-# Where each arm's `run(work, control, **options)` is.
-ARMS: dict[str, tuple[str, dict[str, Any]]] = {
-    OURS: ("ours", {}),
-    TRL: ("trl_sdft", {"checkpointing": False, "parts": False}),
-    TRL_CHECKPOINTED: ("trl_sdft", {"checkpointing": True, "parts": False}),
-    TRL_PARTS: ("trl_sdft", {"checkpointing": False, "parts": True}),
-    PLAIN: ("plain", {}),
-    PROBE: ("probe", {}),
+Where = tuple[str, dict[str, Any]]  # the module that has an arm's `run(work, control, **options)`, and the options
+ARMS: dict[str, Where] = {
+    OURS: ("bench.step.ours", {}),
+    TRL: ("bench.step.trl_sdft", {"checkpointing": False, "parts": False}),
+    TRL_CHECKPOINTED: ("bench.step.trl_sdft", {"checkpointing": True, "parts": False}),
+    TRL_PARTS: ("bench.step.trl_sdft", {"checkpointing": False, "parts": True}),
+    PLAIN: ("bench.step.plain", {}),
+    PROBE: ("bench.step.probe", {}),
 }
 
 Completions = Sequence[Sequence[int]]
 Check = Callable[[Completions], dict[str, Any]]
 
 
-def serve(arm: str, work: Work, pipe: Connection) -> None:
+def serve(where: Where, work: Any, pipe: Connection) -> None:
     """Be a child process: everything that libraries print goes to stderr, for stdout is the parent's."""
     os.dup2(2, 1)
-    run(arm, work, pipe)
+    run(where, work, pipe)
 
 
-def run(arm: str, work: Work, pipe: Connection) -> None:
+def run(where: Where, work: Any, pipe: Connection) -> None:
     """Run one arm to its end; whatever goes wrong is told to the parent."""
     try:
         import torch
 
         torch.set_num_threads(work.threads)
-        module, options = ARMS[arm]
-        importlib.import_module(f"bench.step.{module}").run(work, Control(pipe), **options)
+        module, options = where
+        importlib.import_module(module).run(work, Control(pipe), **options)
     except ImportError as error:
         pipe.send(("missing", f"{type(error).__name__}: {error}"))
     except EOFError:
@@ -109,7 +109,7 @@ class Control:
             seconds=sum(self._phases.values()),
             phases=dict(self._phases),
             completions=[list(map(int, ids)) for ids in completions],
-            peak_rss=_peak(),
+            peak_rss=peak(),
         )
 
     def report(self, **facts: Any) -> None:
@@ -194,7 +194,7 @@ def _rss() -> int:
     return found
 
 
-def _peak() -> int:
+def peak() -> int:
     """Return the peak of resident memory in bytes."""
     found = _status("VmHWM")
     if found is None:

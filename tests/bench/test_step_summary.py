@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.step import summary
 from bench.step.work import PHASES, Work, arms_for, write_work_pairs
-from bench.step.worker import Control, run
+from bench.step.worker import ARMS, Control, run
 
 from unswayed.data.read import read_pairs
 from unswayed.errors import ConfigError, UnswayedError
@@ -108,7 +108,7 @@ def test_an_arm_without_its_library_says_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "trl", None)
     monkeypatch.delitem(sys.modules, "bench.step.trl_sdft", raising=False)
     here, there = Pipe()
-    run("trl", work(tmp_path, "none"), there)
+    run(ARMS["trl"], work(tmp_path, "none"), there)
     kind, reason = here.recv()
     assert kind == "missing"
     assert "trl" in reason
@@ -116,7 +116,7 @@ def test_an_arm_without_its_library_says_so(tmp_path: Path, monkeypatch: pytest.
 
 def test_an_arm_that_fails_tells_why(tmp_path: Path) -> None:
     here, there = Pipe()
-    run("unswayed", work(tmp_path, str(tmp_path / "nothing")), there)
+    run(ARMS["unswayed"], work(tmp_path, str(tmp_path / "nothing")), there)
     kind, text = here.recv()
     assert kind == "error"
     assert "pairs.jsonl: cannot be read" in text
