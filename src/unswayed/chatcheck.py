@@ -266,22 +266,6 @@ def check_pairs(chat: Chat, pairs: Iterable[PromptPair], max_new_tokens: int) ->
     )
 
 
-def check_prompts(chat: Chat, prompts: Iterable[tuple[str, Sequence[Message]]], max_new_tokens: int) -> Lengths:
-    """Try single prompts, e.g. a suite's samples, given as (id, messages); return their lengths.
-
-    Raises:
-        DataError: as `check_pairs` does.
-    """
-    checker = Checker(chat, max_new_tokens)
-    lengths = [
-        len(checker.prompt(f"prompt {printable(id_, newlines=False)}", messages).ids) for id_, messages in prompts
-    ]
-    if not lengths:
-        raise DataError("there are no prompts to check")
-    raise_problems(checker, _count(lengths, "prompt"))
-    return Lengths.of(lengths)
-
-
 def raise_problems(checker: Checker, of: str) -> None:
     """Raise what a checker found, if it found anything."""
     kinds: dict[Kind, list[Problem]] = {}

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unswayed.chat import Chat
-from unswayed.chatcheck import Lengths, check_prompts, excerpt
+from unswayed.chatcheck import Lengths, excerpt
 from unswayed.errors import DataError
 from unswayed.types import Message, PromptPair, Role
 
@@ -301,15 +301,6 @@ def test_excerpt_is_one_short_printable_line() -> None:
     assert excerpt("a\nb") == r"'a\nb'"
     assert excerpt("x" * 80) == f"'{'x' * 80}'"
     assert len(excerpt("x" * 10_000)) < 90
-
-
-def test_single_prompts_are_checked_alike(chat_of: ChatOf) -> None:
-    chat = chat_of("chatml")
-    assert check_prompts(chat, [("a", say(("user", "x")))], 16).minimum == len(chat.render(say(("user", "x"))))
-    with pytest.raises(DataError, match="prompt b: message 1"):
-        check_prompts(chat, [("b", say(("user", "<|im_end|>")))], 16)
-    with pytest.raises(DataError, match="no prompts"):
-        check_prompts(chat, [], 16)
 
 
 def test_checking_is_quick(chat_of: ChatOf) -> None:

@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import random
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, LlamaConfig, MistralConfig, Qwen2Config
+from families import CONFIGS, SHAPE, V, build
+from transformers import AutoModelForCausalLM, Gemma2Config
 
-import tiny
 from unswayed.engine import choices
 from unswayed.engine.choices import continuation_logprobs
 from unswayed.errors import ConfigError, NotFiniteError
 
-V = 40
-SHAPE: dict[str, Any] = {
-    "vocab_size": V,
-    "hidden_size": 24,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 256,
-    "bos_token_id": None,
-    "eos_token_id": None,
-    "pad_token_id": None,
-}
-CONFIGS: dict[str, Any] = {
-    "llama": lambda: LlamaConfig(**SHAPE),
-    "qwen2": lambda: Qwen2Config(**SHAPE),
-    "qwen2-window": lambda: Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=9, max_window_layers=1),
-    "mistral-window": lambda: MistralConfig(**SHAPE, sliding_window=9),
-    "mistral-wide-window": lambda: MistralConfig(**SHAPE, sliding_window=64),
-    "gemma3": lambda: Gemma3TextConfig(**SHAPE, sliding_window=9, sliding_window_pattern=2),
-}
-
-
-@functools.cache
-def build(name: str) -> Any:
-    model = AutoModelForCausalLM.from_config(CONFIGS[name](), attn_implementation="sdpa").to(torch.float64)
-    tiny.fill(model, 3)
-    return model.eval()
+NAMES = ("llama", "qwen2", "qwen2-windows", "mistral-window", "mistral-wide-window", "gemma3")
 
 
 def questions(count: int, seed: int, longest: int) -> tuple[list[list[int]], list[list[list[int]]]]:
@@ -72,7 +43,7 @@ def weigh(model: Any, prompts: Any, continuations: Any, **options: Any) -> list[
 
 
 @pytest.mark.parametrize("longest", [1, 6])
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", NAMES)
 def test_equals_the_dense_computation_of_each_row_alone(name: str, longest: int) -> None:
     model = build(name)
     prompts, continuations = questions(9, seed=longest, longest=longest)

@@ -17,7 +17,6 @@ from unswayed.methods.labels.estimators import (
     mean_pressure,
     selection_pressure,
     selection_weights,
-    tie_rate,
 )
 
 # Few levels, so that ties are common; None is missing.
@@ -60,10 +59,9 @@ def test_best_of_k_is_the_mean_over_all_subsets(pool: tuple[list[float | None], 
 
 @settings(deadline=None, max_examples=150)
 @given(pools())
-def test_ties_and_levels_are_counted_over_all_subsets(pool: tuple[list[float | None], list[float], int]) -> None:
+def test_levels_are_counted_over_all_subsets(pool: tuple[list[float | None], list[float], int]) -> None:
     scores, _, k = pool
     every = subsets(scores, k)
-    assert tie_rate(scores, k) == pytest.approx(sum(len(best) > 1 for _, best in every) / len(every), abs=1e-12)
     levels = [len({scores[i] for i in subset if scores[i] is not None}) for subset, _ in every]
     assert effective_k(scores, k) == pytest.approx(statistics.fmean(levels), abs=1e-12)
 
@@ -83,10 +81,9 @@ def test_by_hand() -> None:
     # Four distinct scores, best of two: ranks win 0, 1, 2, 3 of the six subsets.
     assert selection_weights([3.0, 1.0, 4.0, 2.0], 2) == pytest.approx([2 / 6, 0, 3 / 6, 1 / 6])
     assert selection_pressure([1.0, 2.0, 3.0, 4.0], [0, 0, 0, 1], 2) == pytest.approx(3 / 6 - 1 / 4)
-    # All tied: choosing adds nothing, at any k; every subset is a tie and holds one level.
+    # All tied: choosing adds nothing, at any k; every subset holds one level.
     for k in (1, 2, 3):
         assert selection_pressure([5.0, 5.0, 5.0], [0, 1, 0], k) == pytest.approx(0, abs=1e-15)
-        assert tie_rate([5.0, 5.0, 5.0], k) == float(k > 1)
         assert effective_k([5.0, 5.0, 5.0], k) == 1
 
 

@@ -206,3 +206,26 @@ def cross_entropy(student: Scored) -> LossOutput:
         head_bias=student.bias_V,
         vocab=student.vocab_size,
     )
+
+
+class Taught:
+    """What `bct`, `bct_soft` and `sft` share: the teacher answers its own prompt, the student learns from that."""
+
+    view: View = "final"
+
+    def __init__(self, config: CompletionConfig) -> None:
+        self.config = config
+
+    def check(self, pairs: Sequence[TokenizedPair], tokens: Tokens) -> None:
+        """Refuse weights of spans that the tokenizer does not mark."""
+        check_spans(self.config, tokens)
+
+    def collect(self, pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> Collected:
+        """Let the teacher answer `teacher_prompt`."""
+        sources, rollouts = draw_from_teacher(pairs, engine, step)
+        rows, skipped = weigh(sources, self.config, step)
+        return Collected(PairedBatch(tuple(rows)), rollouts, skipped)
+
+    def loss(self, student: Scored, batch: PairedBatch) -> LossOutput:
+        """Return the summed negative log-likelihood of the teacher's answers, in nats."""
+        return cross_entropy(student)

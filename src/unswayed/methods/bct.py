@@ -14,33 +14,13 @@ instruction data is mixed in unless the recipe names it. See docs/divergences.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from unswayed.engine.base import Capability, Engine, Scored, View
-from unswayed.methodconfig import BCTConfig
-from unswayed.methods.base import Collected, Step, Tokens, check_spans, cross_entropy, draw_from_teacher, weigh
-from unswayed.types import LossOutput, PairedBatch, TokenizedPair
+from unswayed.engine.base import Capability
+from unswayed.methods.base import Taught
 
 
-class BCT:
+class BCT(Taught):
     """Cross-entropy on the teacher's own answer after the student's prompt."""
 
     needs: Mapping[Capability, str] = {"sampled": "method.name = 'bct_soft'"}
-    view: View = "final"
-
-    def __init__(self, config: BCTConfig) -> None:
-        self.config = config
-
-    def check(self, pairs: Sequence[TokenizedPair], tokens: Tokens) -> None:
-        """Refuse weights of spans that the tokenizer does not mark."""
-        check_spans(self.config, tokens)
-
-    def collect(self, pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> Collected:
-        """Let the teacher answer `teacher_prompt`."""
-        sources, rollouts = draw_from_teacher(pairs, engine, step)
-        rows, skipped = weigh(sources, self.config, step)
-        return Collected(PairedBatch(tuple(rows)), rollouts, skipped)
-
-    def loss(self, student: Scored, batch: PairedBatch) -> LossOutput:
-        """Return the summed negative log-likelihood of the teacher's answers, in nats."""
-        return cross_entropy(student)

@@ -16,40 +16,24 @@ prompts included; the value is a divergence, so that 0 means equal. See docs/div
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from unswayed.engine.base import Capability, Engine, Scored, View
+from unswayed.engine.base import Capability, Engine, Scored
 from unswayed.methodconfig import BCTSoftConfig
-from unswayed.methods.base import (
-    Collected,
-    Step,
-    Tokens,
-    check_spans,
-    divergence,
-    draw_from_teacher,
-    weigh,
-    with_teacher,
-)
+from unswayed.methods.base import Collected, Step, Taught, divergence, with_teacher
 from unswayed.types import LossOutput, PairedBatch, TokenizedPair
 
 
-class BCTSoft:
+class BCTSoft(Taught):
     """Divergence from the teacher along the teacher's own answer."""
 
     needs: Mapping[Capability, str] = {"exact_kl": "method.name = 'bct'"}
-    view: View = "final"
-
-    def __init__(self, config: BCTSoftConfig) -> None:
-        self.config = config
-
-    def check(self, pairs: Sequence[TokenizedPair], tokens: Tokens) -> None:
-        """Refuse weights of spans that the tokenizer does not mark."""
-        check_spans(self.config, tokens)
+    config: BCTSoftConfig
 
     def collect(self, pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> Collected:
         """Let the teacher answer `teacher_prompt` and say what else it could have said."""
-        sources, rollouts = draw_from_teacher(pairs, engine, step)
-        rows, skipped = weigh(sources, self.config, step)
-        return Collected(with_teacher(rows, engine), rollouts, skipped)
+        found = super().collect(pairs, engine, step)
+        return replace(found, batch=with_teacher(found.batch.rows, engine))
 
     def loss(self, student: Scored, batch: PairedBatch) -> LossOutput:
         """Return the summed divergence, in nats."""

@@ -15,35 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unswayed.engine.base import Capability, Engine, Scored, View
+from unswayed.engine.base import Capability, Engine
 from unswayed.methodconfig import SFTConfig
-from unswayed.methods.base import Collected, Source, Step, Tokens, check_spans, cross_entropy, draw_from_teacher, weigh
-from unswayed.types import LossOutput, PairedBatch, TokenizedPair
+from unswayed.methods.base import Collected, Source, Step, Taught, weigh
+from unswayed.types import PairedBatch, TokenizedPair
 
 
-class SFT:
-    """Cross-entropy on a fixed completion after the student's prompt."""
+class SFT(Taught):
+    """Cross-entropy on a fixed completion after the student's prompt: the teacher's, as in `bct`, or a given one."""
 
     needs: Mapping[Capability, str] = {"sampled": "method.name = 'bct_soft'"}
-    view: View = "final"
-
-    def __init__(self, config: SFTConfig) -> None:
-        self.config = config
-
-    def check(self, pairs: Sequence[TokenizedPair], tokens: Tokens) -> None:
-        """Refuse weights of spans that the tokenizer does not mark."""
-        check_spans(self.config, tokens)
+    config: SFTConfig
 
     def collect(self, pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> Collected:
         """Draw the teacher's completions, or take the pairs' targets."""
         if self.config.source == "teacher":
-            sources, rollouts = draw_from_teacher(pairs, engine, step)
-            rows, skipped = weigh(sources, self.config, step)
-            return Collected(PairedBatch(tuple(rows)), rollouts, skipped)
+            return super().collect(pairs, engine, step)
         rows, skipped = weigh([Source(pair, pair.target_ids) for pair in pairs if pair.target_ids], self.config, step)
         empty = [pair.pair.id for pair in pairs if not pair.target_ids]
         return Collected(PairedBatch(tuple(rows)), skipped=skipped | ({"empty target": empty} if empty else {}))
-
-    def loss(self, student: Scored, batch: PairedBatch) -> LossOutput:
-        """Return the summed negative log-likelihood of the completions, in nats."""
-        return cross_entropy(student)

@@ -1,4 +1,4 @@
-"""A report as JSON and back. `report.json` holds everything the page shows, so the page can be drawn again from it.
+"""A report as JSON: `report.json` holds everything the page shows.
 
 {"format": 1, "title": …, "baseline": "base", "facts": {…}, "lead": […], "limits": […],
  "arms":  {"opct": {"followed": {
@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from unswayed.errors import DataError
-from unswayed.report.model import Answer, Arm, Cell, Curve, Draw, Metric, Report, Row, Transcript
-from unswayed.types import Effect, Estimate, Message, Score
+from unswayed.report.model import Cell, Draw, Report
+from unswayed.types import Estimate
 
 FORMAT = 1
 
@@ -51,45 +50,6 @@ def to_json(report: Report) -> dict[str, Any]:
     return clean
 
 
-def from_json(value: Any) -> Report:
-    """Return the report that `to_json` wrote.
-
-    Raises:
-        DataError: not such a report, with the part that is missing or wrong.
-    """
-    if not isinstance(value, Mapping) or value.get("format") != FORMAT:
-        found = value.get("format") if isinstance(value, Mapping) else type(value).__name__
-        raise DataError(f"not a report.json of format {FORMAT} (found {found!r}); write the report again")
-    try:
-        order = value["order"]
-        arms = tuple(Arm(id=name, **value["arm_labels"][name]) for name in order["arms"])
-        cells = value["arms"]
-        rows = tuple(
-            Row(
-                id=name,
-                cells={arm.id: _read_cell(cells[arm.id][name]) for arm in arms if name in cells[arm.id]},
-                **value["rows"][name],
-            )
-            for name in order["rows"]
-        )
-        return Report(
-            title=value["title"],
-            arms=arms,
-            baseline=value["baseline"],
-            rows=rows,
-            lead=tuple(value["lead"]),
-            facts={name: value["facts"][name] for name in order["facts"]},
-            curves=tuple(
-                Curve(item["arm"], Metric(**item["metric"]), tuple((step, y) for step, y in item["points"]))
-                for item in value["curves"]
-            ),
-            transcripts=_read_draw(value["transcripts"]),
-            limits=tuple(value["limits"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"report.json cannot be read: {type(error).__name__}: {error}") from error
-
-
 _OUTSIDE = ("difference", "low", "high", "verdict")  # the parts of an effect that a cell shows at its own level
 
 
@@ -112,25 +72,6 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return value
 
 
-def _read_cell(value: Mapping[str, Any]) -> Cell:
-    effect = None
-    if value["effect"] is not None:
-        rest = dict(value["effect"])
-        low, high = value["difference_interval"] or (None, None)
-        effect = Effect(
-            before=_read_estimate(rest.pop("before")),
-            after=_read_estimate(rest.pop("after")),
-            flags=tuple(rest.pop("flags")),
-            by_seed=tuple(rest.pop("by_seed", ())),
-            difference=value["difference"],
-            low=low,
-            high=high,
-            verdict=value["verdict"],
-            **rest,
-        )
-    return Cell(_read_estimate(value), effect)
-
-
 def _estimate(estimate: Estimate) -> dict[str, Any]:
     return {
         "rate": estimate.value,
@@ -143,32 +84,12 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def _read_estimate(value: Mapping[str, Any]) -> Estimate:
-    low, high = value["interval"] or (None, None)
-    counts = {name: value[name] for name in ("n", "clusters", "unscored", "method")}
-    least, most = value.get("bounds") or (None, None)
-    return Estimate(value=value["rate"], low=low, high=high, least=least, most=most, **counts)
-
-
 def _interval(low: float | None, high: float | None) -> list[float] | None:
     return None if low is None or high is None else [low, high]
 
 
 def _draw(draw: Draw) -> dict[str, Any]:
     return {"pool": draw.pool, "seed": draw.seed, "shown": [asdict(item) for item in draw.shown]}
-
-
-def _read_draw(value: Mapping[str, Any]) -> Draw:
-    shown = []
-    for item in value["shown"]:
-        rest = dict(item)
-        prompt = tuple(Message(**message) for message in rest.pop("prompt"))
-        answers = {
-            arm: Answer(text=answer["text"], score=Score(**answer["score"]), cut=answer["cut"])
-            for arm, answer in rest.pop("answers").items()
-        }
-        shown.append(Transcript(prompt=prompt, answers=answers, **rest))
-    return Draw(tuple(shown), pool=value["pool"], seed=value["seed"])
 
 
 def _storable(value: Any) -> Any:

@@ -91,17 +91,6 @@ def mean_pressure(pools: Sequence[tuple[Sequence[float | None], Sequence[float]]
     return Pressure(statistics.fmean(values) if values else None, error, len(values), len(pools) - len(values))
 
 
-def tie_rate(scores: Sequence[float | None], k: int) -> float:
-    """Return the share of k-subsets in which two or more candidates share the best score."""
-    values = _check(scores, k)
-    below = len(scores) - len(values)
-    tied = 0
-    for _, count in sorted(Counter(values).items()):
-        tied += comb(below + count, k) - comb(below, k) - count * comb(below, k - 1)
-        below += count
-    return tied / comb(len(scores), k)
-
-
 def effective_k(scores: Sequence[float | None], k: int) -> float:
     """Return the expected number of distinct scores among k candidates; missing scores count for none."""
     values = _check(scores, k)
