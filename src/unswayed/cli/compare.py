@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unswayed.cli.options import Json
 from unswayed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def compare(
     show_sensitive: Annotated[
         bool, typer.Option("--show-sensitive", help="Show the texts of suites marked as sensitive in the page.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print what compare.json holds.")] = False,
+    json: Json = False,
 ) -> None:
     """Compare two evaluations of the same suites: paired effects with intervals and verdicts, as table and page.
 
@@ -128,23 +129,13 @@ def _load(before: Path, afters: Sequence[Path], replicate: Path | None, train_pa
 
 
 def _find(folder: Path) -> dict[str, Path]:
-    """Return the evaluations in a folder by name: itself, or its subfolders."""
-    if (folder / "eval.json").exists():
-        return {_suite_key(folder): folder}
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder; name one that `unswayed eval -o` wrote")
-    found = {path.parent.name: path.parent for path in sorted(folder.glob("*/eval.json"))}
-    if not found:
-        raise ConfigError(f"{folder}: holds no evaluation; name a folder that `unswayed eval -o` wrote")
-    return found
+    """Return the evaluations in a folder by name. One alone is matched by its suite, whatever the folder is called."""
+    from unswayed.evals.results import evaluations, read_about
 
-
-def _suite_key(folder: Path) -> str:
-    """Return what a single evaluation is matched by: its suite, whatever the folder is called."""
-    from unswayed.evals.results import read_about
-
-    about = read_about(folder)
-    return str(about["identity"]["suite"]["name"]) if about else folder.name
+    found = evaluations(folder)
+    if found == [folder] and (about := read_about(folder)):
+        return {str(about["identity"]["suite"]["name"]): folder}
+    return {path.name: path for path in found}
 
 
 def _print(made: Comparison, page: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unswayed.cli.options import Json
 from unswayed.errors import ConfigError
 from unswayed.printable import printable
 from unswayed.rundir import dump_json
@@ -25,7 +26,6 @@ NOT_GIVEN = "(not given)"
 
 app = typer.Typer(help="Build, check and look at pairs; fetch public sets.", no_args_is_help=True)
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Pairs as .jsonl or .parquet.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Identical = Annotated[bool, typer.Option("--allow-identical", help="Accept pairs whose two prompts are equal.")]
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from unswayed.cli.options import notes
+
 
 def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for runs, evaluations and the report.")] = Path(
@@ -27,14 +29,13 @@ def demo(
     from unswayed.demo import run_demo
     from unswayed.report.terminal import result_table
 
-    notes = Console(stderr=True)
     report = run_demo(
         out,
         seed=seed,
         steps=steps,
         questions=questions,
         progress=True,
-        say=lambda text: notes.print(text, markup=False, highlight=False, style="bold"),
+        say=notes("bold"),
     )
     console = Console()
     console.print()

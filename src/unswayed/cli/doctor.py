@@ -8,11 +8,12 @@ import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from unswayed import __version__
+from unswayed.cli.options import Json
 from unswayed.errors import UnswayedError
 from unswayed.models.aliases import ALIASES
 from unswayed.models.cache import cache_root
@@ -42,7 +43,7 @@ SPARE = 0.5  # share of memory that weights may take: the rest is for activation
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(as_json: Json = False) -> None:
     """Check this machine: versions, accelerator, memory, disk, models, and which keys are set (names only)."""
     report = examine()
     typer.echo(dump_json(report) if as_json else render(report), nl=False)

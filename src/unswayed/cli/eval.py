@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unswayed.cli.options import Json, Trust
 from unswayed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,10 +50,8 @@ def eval(
     revision: Annotated[str | None, typer.Option(help="Commit, tag or branch of a hub id.")] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python that comes with the model.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    trust_remote_code: Trust = False,
+    json: Json = False,
 ) -> None:
     """Measure a model on suites. The same command continues where it stopped; other settings need another folder.
 

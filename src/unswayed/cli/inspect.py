@@ -26,25 +26,13 @@ def export(
     Example: unswayed inspect export evals/base evals/trained -o logs
     """
     from unswayed.errors import ConfigError
-    from unswayed.evals.results import EVAL
+    from unswayed.evals.results import evaluations as evaluations_in
     from unswayed.printable import printable
 
-    found = [folder for given in evaluations for folder in _find(given, EVAL)]
+    found = [folder for given in evaluations for folder in evaluations_in(given)]
     from unswayed.evals.inspect.export import EXTENSION, export_log
 
     if out.suffix == EXTENSION and len(found) > 1:
         raise ConfigError(f"{out} is one file, and there are {len(found)} evaluations; give a folder")
     for folder in found:
         print(printable(str(export_log(folder, out, show_sensitive=show_sensitive)), newlines=False))
-
-
-def _find(given: Path, mark: str) -> list[Path]:
-    """Return the evaluations in a folder: itself, or its subfolders."""
-    from unswayed.errors import ConfigError
-
-    if not given.is_dir():
-        raise ConfigError(f"{given}: no such folder; name one that `unswayed eval -o` wrote")
-    found = [given] if (given / mark).exists() else sorted(path.parent for path in given.glob(f"*/{mark}"))
-    if not found:
-        raise ConfigError(f"{given}: holds no evaluation; name a folder that `unswayed eval -o` wrote")
-    return found

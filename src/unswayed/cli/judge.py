@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unswayed.cli.options import Json
 from unswayed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ app = typer.Typer(help="Check a judge, and draw replies for people to label.", n
 UNFIT, INCONCLUSIVE = 10, 11
 _WIDE = 120  # what the table needs; a narrower terminal, a file or a pipe gets whole lines all the same
 Seed = Annotated[int, typer.Option(min=0, help="Decides what is drawn, and the order in which replies are shown.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -93,8 +93,8 @@ def sheet(
 
     Fill the column 'human' with yes or no and give the file to `unswayed judge check SPEC --labels FILE`.
     """
-    from unswayed.evals.judges.sheet import draw_sheet, evaluations, judged_replies, write_sheet
-    from unswayed.evals.results import Result
+    from unswayed.evals.judges.sheet import draw_sheet, judged_replies, write_sheet
+    from unswayed.evals.results import Result, evaluations
 
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"{out}: the sheet is a CSV file; end its name in .csv")
@@ -162,8 +162,7 @@ def _labelled(
 def _corrected(folder: Path, by: Rubric, calibration: Calibration) -> dict[str, Any]:
     """Return the positive rate of each condition of an arm's evaluations, as judged and corrected."""
     from unswayed.evals.judges.calibration import corrected_rate
-    from unswayed.evals.judges.sheet import evaluations
-    from unswayed.evals.results import Result
+    from unswayed.evals.results import Result, evaluations
 
     rates: dict[str, Any] = {}
     for path in evaluations(folder):

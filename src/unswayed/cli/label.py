@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from unswayed.cli.options import DryRun, Json, Trust, notes
+
 
 def label(
     recipe: Annotated[Path, typer.Argument(help="A label recipe in TOML.", metavar="RECIPE.toml")],
@@ -17,29 +19,17 @@ def label(
         typer.Option("--set", help="Change a field, e.g. --set labeller.k=8. Repeatable.", metavar="A.B=C"),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what an earlier labelling left there.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything that needs no weights, then stop.")
-    ] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python that comes with the model.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    dry_run: DryRun = False,
+    trust_remote_code: Trust = False,
+    json: Json = False,
 ) -> None:
     """Label pairs with a model's own completions. The same command goes on after an interruption.
 
     Example: unswayed label recipes/labels/self_confidence.toml -o labels.jsonl
     """
-    from rich.console import Console
-
     from unswayed.label_recipe import LabelRecipe
-    from unswayed.printable import printable
 
-    loaded = LabelRecipe.load(recipe, set=set_ or ())
-    notes = Console(stderr=True)
-
-    def say(text: str) -> None:
-        notes.print(printable(text), markup=False, highlight=False, style="yellow")
-
+    loaded, say = LabelRecipe.load(recipe, set=set_ or ()), notes()
     from unswayed import labelling
 
     if dry_run:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unswayed.cli.options import Json
 from unswayed.errors import ConfigError, UnswayedError
 from unswayed.models.aliases import ALIASES, Alias
 from unswayed.models.cache import cached_folders, problems_of, read_manifest
@@ -16,7 +17,6 @@ from unswayed.printable import printable
 from unswayed.rundir import dump_json
 
 app = typer.Typer(help="List, fetch and verify models.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An alias, a hub id, a model folder or a .gguf file.")]
 Revision = Annotated[str | None, typer.Option(help="Commit, tag or branch of a hub id.")]
 Trust = Annotated[

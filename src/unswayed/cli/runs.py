@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from unswayed import checkpoint
+from unswayed.cli.options import Json
 from unswayed.errors import CheckpointError, ConfigError, DataError
 from unswayed.printable import printable
 from unswayed.rundir import dump_json, lock_holder, locked, read_jsonl, remove_tree
@@ -22,7 +23,6 @@ KEPT = 2  # checkpoints that always stay: a damaged newest needs a second
 
 app = typer.Typer(help="List, verify and prune run folders.", no_args_is_help=True)
 Root = Annotated[Path, typer.Argument(metavar="DIR", help="A run, or a folder that holds runs at any depth.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @dataclass(frozen=True, slots=True)

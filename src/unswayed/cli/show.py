@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unswayed.cli.options import Json, Trust
 from unswayed.data.labelled import target_ids
 from unswayed.errors import ConfigError, DataError
 from unswayed.printable import printable
@@ -89,10 +90,8 @@ def show(
     every: Annotated[
         bool, typer.Option("--all", help="List every prompt token, not only those before the boundary.")
     ] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python that comes with the model.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    trust_remote_code: Trust = False,
+    as_json: Json = False,
 ) -> None:
     """Show both prompts as the model sees them, where the completion begins, and which tokens carry the loss.
 

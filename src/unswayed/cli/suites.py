@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from unswayed.cli.options import Json
+
 COLUMNS = ("name", "unit", "judge", "data")
 
 
 def suites(
     name: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="Say everything about this one.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the suites: what each asks, what a cluster is, which data it reads and whether a judge scores it.
 

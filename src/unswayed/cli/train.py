@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from unswayed.cli.options import DryRun, Json, Trust, notes
+
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe in TOML.", metavar="RECIPE.toml")],
@@ -17,28 +19,20 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest valid checkpoint.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what an earlier run of this name left.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything that needs no weights, then stop.")
-    ] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python that comes with the model.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    dry_run: DryRun = False,
+    trust_remote_code: Trust = False,
+    json: Json = False,
 ) -> None:
     """Train an adapter. The result is a plain PEFT folder in the run's folder.
 
     Example: unswayed train recipes/opct.toml --set optim.lr=2e-5
     On several GPUs: torchrun --nproc-per-node 8 -m unswayed train recipes/opct.toml
     """
-    from rich.console import Console
-
     from unswayed.config import Recipe
     from unswayed.monitor import probes_of, summary_lines
     from unswayed.parallel import leads
-    from unswayed.printable import printable
 
     loaded = Recipe.load(recipe, set=set_ or ())
-    notes = Console(stderr=True)
     if dry_run:
         from unswayed.prepare import prepare
 
@@ -67,7 +61,7 @@ def train(
         fresh=fresh,
         progress=True,
         trust_remote_code=trust_remote_code,
-        say=lambda text: notes.print(printable(text), markup=False, highlight=False, style="yellow"),
+        say=notes(),
     )
     if not leads():
         return

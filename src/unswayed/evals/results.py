@@ -183,6 +183,20 @@ def about(
     }
 
 
+def evaluations(folder: Path) -> list[Path]:
+    """Return the folders of evaluations in a folder: itself, or its subfolders.
+
+    Raises:
+        ConfigError: there is no such folder, or no evaluation in it.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder; name one that `unswayed eval -o` wrote")
+    found = [folder] if (folder / EVAL).exists() else sorted(path.parent for path in folder.glob(f"*/{EVAL}"))
+    if not found:
+        raise ConfigError(f"{folder}: holds no evaluation; name a folder that `unswayed eval -o` wrote")
+    return found
+
+
 def read_about(folder: Path) -> dict[str, Any] | None:
     """Return what `eval.json` holds, or None where there is none.
 

@@ -25,7 +25,7 @@ from unswayed.evals.judges.check import positive
 from unswayed.evals.judges.rubrics import RUBRICS, Rubric, rubric
 from unswayed.evals.judges.wrap import judged_reply
 from unswayed.evals.records import Record
-from unswayed.evals.results import EVAL, Result
+from unswayed.evals.results import Result
 from unswayed.identity import hash_json
 from unswayed.printable import csv_cell
 from unswayed.rundir import read_jsonl, write_atomic, write_jsonl
@@ -66,18 +66,6 @@ class Drawn:
     record: Record
     item: Item
     positive: bool
-
-
-def evaluations(folder: Path) -> list[Path]:
-    """Return the folders of evaluations in a folder, itself included.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    found = sorted(path.parent for path in (folder / EVAL, *folder.glob(f"*/{EVAL}")) if path.exists())
-    if not found:
-        raise ConfigError(f"{folder}: holds no evaluation")
-    return found
 
 
 def judged_replies(arm: str, result: Result) -> list[Drawn]:

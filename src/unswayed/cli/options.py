@@ -1,0 +1,22 @@
+"""What several commands have in the same words: their options, and where they say things that are no result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that needs no weights, then stop.")]
+Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python that comes with the model.")]
+
+
+def notes(style: str = "yellow") -> Callable[[str], None]:
+    """Return what prints a line to stderr; the text may be anybody's."""
+    from rich.console import Console
+
+    from unswayed.printable import printable
+
+    console = Console(stderr=True)
+    return lambda text: console.print(printable(text), markup=False, highlight=False, style=style)
