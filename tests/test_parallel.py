@@ -68,7 +68,7 @@ def test_without_a_launcher_there_is_one_process(launcher: pytest.MonkeyPatch) -
     assert [world.agree(lambda: 2), world.first(lambda: 3), world.in_turn(lambda: 4)] == [2, 3, 4]
     assert world.any(True) is True
     assert world.device("cuda:1") == "cuda:1"
-    world.same("anything", "x")
+    world.same("anything", lambda: pytest.fail("nobody to compare with"))
     world.add_gradients(calls.append(1) or () for _ in range(3))  # type: ignore[func-returns-value,misc]
     assert calls == [], "one process does not even look at its gradients"
     with pytest.raises(NotFiniteError):
@@ -144,7 +144,7 @@ def test_a_failure_elsewhere_is_the_same_failure_here() -> None:
             Heard({"error": name, "message": "no"}, fine).each(lambda: 5)
         assert type(caught.value) is UnswayedError
     with pytest.raises(ConfigError, match="the pairs of process 1 is not that of process 0"):
-        Heard({"value": "a"}, {"value": "a"}).same("the pairs", "b")
+        Heard({"value": "a"}, {"value": "a"}).same("the pairs", lambda: "b")
 
 
 def test_of_several_a_signal_heard_again_at_once_is_the_same(launcher: pytest.MonkeyPatch) -> None:

@@ -80,8 +80,8 @@ class World:
         """Return whether the flag is set in any process."""
         return flag
 
-    def same(self, what: str, value: str) -> None:
-        """Refuse to go on where processes differ in `value`.
+    def same(self, what: str, value: Callable[[], str]) -> None:
+        """Refuse to go on where processes differ in `value()`.
 
         Raises:
             ConfigError: naming `what`.
@@ -151,13 +151,13 @@ class Processes(World):
         """Return whether the flag is set in any process."""
         return any(self.each(lambda: flag))
 
-    def same(self, what: str, value: str) -> None:
+    def same(self, what: str, value: Callable[[], str]) -> None:
         """Refuse to go on where processes differ.
 
         Raises:
             ConfigError: naming what, and a process that differs from process 0.
         """
-        values = self.each(lambda: value)
+        values = self.each(value)
         other = next((rank for rank, theirs in enumerate(values) if theirs != values[0]), None)
         if other is not None:
             raise ConfigError(
@@ -358,8 +358,9 @@ def _theirs(rank: int, error: str, message: str) -> UnswayedError:
 
 
 def _lost(error: Exception) -> LostProcess:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
     return LostProcess(
-        f"another process of this run has ended or cannot be reached ({str(error).splitlines()[0]}); its own message "
+        f"another process of this run has ended or cannot be reached ({reason}); its own message "
         "says why. What was saved is intact: start all of them again with --resume"
     )
 

@@ -107,7 +107,7 @@ def train(
     world = join()
     tell = say if world.leads else _silent
     prepared = world.in_turn(lambda: prepare(recipe, trust_remote_code=trust_remote_code, say=tell))
-    world.same("the recipe, the pairs or the model", _identity(prepared))
+    world.same("the recipe, the pairs or the model", lambda: _identity(prepared))
     _check_shares(recipe, world)
     probes = world.agree(lambda: probes_of(recipe) if world.leads else ())
     with ExitStack() as held:
@@ -149,8 +149,8 @@ def _check_shares(recipe: Recipe, world: World) -> None:
     rows = recipe.train.pairs_per_step + recipe.train.anchors_per_step
     if rows < world.size:
         raise ConfigError(
-            f"a step of {rows} (train.pairs_per_step plus anchors_per_step) cannot be shared by {world.size} processes; "
-            "give it at least one pair for each, or start fewer processes"
+            f"a step of {rows} (train.pairs_per_step plus anchors_per_step) cannot be shared by {world.size} "
+            "processes; give it at least one pair for each, or start fewer processes"
         )
 
 
@@ -172,7 +172,7 @@ def _run(
     world.first(lambda: state.check_teacher(engine.teacher_policy.fingerprint))
     if folder:
         world.agree(lambda: engine.load(Path(folder)))
-    world.same("the model, or its adapter,", engine.teacher_policy.fingerprint + engine.policy.fingerprint)
+    world.same("the model, or its adapter,", lambda: engine.teacher_policy.fingerprint + engine.policy.fingerprint)
     world.first(lambda: state.forget_after(start))
     with (
         world.agree(lambda: Trackers(recipe, state.path, leads=world.leads)) as trackers,
@@ -187,10 +187,10 @@ def _run(
             bar.advance(row)
             monitor.look(row["step"])
 
-        def save(done: int, teacher: str) -> None:
-            state.check_teacher(teacher)
-            info = {"recipe": recipe.science(), "data": prepared.data_identity, "model": state.model_identity}
-            checkpoints.save(state.path, done, lambda folder: _write(engine, folder), info, recipe.save.keep)
+        def save(done: int) -> None:
+            teacher = engine.teacher_fingerprint()
+            world.same("the trained adapter, or the frozen model,", lambda: teacher + engine.policy.fingerprint)
+            world.first(lambda: _save(done, teacher, engine, prepared, state))
 
         world.first(lambda: monitor.look(start))  # before the first step, or what an interruption left out
         asked = world.any(stop.asked)
@@ -205,9 +205,7 @@ def _run(
             done = number + 1
             asked = world.any(stop.asked)
             if done % recipe.save.every_steps == 0 or done == prepared.steps or asked:
-                teacher = engine.teacher_fingerprint()
-                world.same("the trained adapter, or the frozen model,", teacher + engine.policy.fingerprint)
-                world.first(partial(save, done, teacher))
+                save(done)
         if world.first(lambda: bool(monitor.missing(prepared.steps))):
             raise Interrupted(f"{state.path}: stopped before its last probe; everything is saved. Go on with --resume")
     world.first(lambda: _publish(prepared, state, say))
@@ -249,6 +247,13 @@ def _publish(prepared: Prepared, state: RunState, say: Callable[[str], None]) ->
     }
     export_adapter(state.path, final.path, prepared, facts)
     state.done(prepared.steps)
+
+
+def _save(done: int, teacher: str, engine: HFEngine, prepared: Prepared, state: RunState) -> None:
+    recipe = prepared.recipe
+    state.check_teacher(teacher)
+    info = {"recipe": recipe.science(), "data": prepared.data_identity, "model": state.model_identity}
+    checkpoints.save(state.path, done, lambda folder: _write(engine, folder), info, recipe.save.keep)
 
 
 def _write(engine: HFEngine, folder: Path) -> None:
