@@ -57,7 +57,8 @@ def open_suites() -> list[str]:
 def build(names: Sequence[str], limit: int, tokens: int | None) -> dict[str, Suite]:
     """Return the suites by name; those that would write more than `tokens` get this limit."""
     made = {name: suite(name, limit) for name in names}
-    long = [name for name, each in made.items() if tokens is not None and each.params.max_new_tokens > tokens]
+    writes = {name: each.params.max_new_tokens for name, each in made.items() if each.method == "generate"}
+    long = [name for name, most in writes.items() if tokens is not None and most > tokens]
     return made | {name: suite(name, limit, max_new_tokens=tokens) for name in long}
 
 
