@@ -1,7 +1,9 @@
 """Padding and masks come from lengths; micro-batches cover every row once."""
 
+import itertools
+
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unswayed.batching import common_prefix, common_suffix, micro_batches, pad
@@ -39,3 +41,15 @@ def test_micro_batches_cover_every_row_once(lengths: list[int], size: int) -> No
     assert all(len(group) <= size for group in groups)
     ordered = [lengths[i] for group in groups for i in group]
     assert ordered == sorted(lengths, reverse=True)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40)), max_size=20), st.integers(1, 9))
+@settings(deadline=None)
+def test_rows_of_one_prompt_stay_together(rows: list[tuple[int, int]], size: int) -> None:
+    prompts = [prompt for prompt, _ in rows]
+    groups = list(micro_batches([10 * prompt + length for prompt, length in rows], size, prompts))
+    order = [i for group in groups for i in group]
+    assert sorted(order) == list(range(len(rows)))
+    assert all(len(group) == size for group in groups[:-1])
+    changes = sum(prompts[a] != prompts[b] for a, b in itertools.pairwise(order))
+    assert changes == max(0, len(set(prompts)) - 1)

@@ -5,7 +5,7 @@ Masks come from lengths, never from comparing ids: a pad id may equal the stop i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -40,12 +40,19 @@ def pad(
     return ids_BT, places_T < lengths_B1 if side == "right" else places_T >= width - lengths_B1
 
 
-def micro_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+def micro_batches(lengths: Sequence[int], size: int, prompts: Sequence[Hashable] | None = None) -> Iterator[list[int]]:
     """Yield row indices in groups of at most `size`, rows of like length together so that little is padded.
 
-    The order depends on lengths and positions alone, hence it is the same in a resumed run.
+    Rows with equal prompts stay next to each other, so that few groups share a prompt. The order depends on lengths,
+    prompts and positions alone, hence it is the same in a resumed run.
     """
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    keys = range(len(lengths)) if prompts is None else prompts
+    longest: dict[
+        Hashable, tuple[int, int]
+    ] = {}  # of the rows with a prompt: minus the greatest length, then its place
+    for i, (key, length) in enumerate(zip(keys, lengths, strict=True)):
+        longest[key] = min(longest.get(key, (0, 0)), (-length, i))
+    order = sorted(range(len(lengths)), key=lambda i: (*longest[keys[i]], -lengths[i], i))
     for start in range(0, len(order), size):
         yield order[start : start + size]
 

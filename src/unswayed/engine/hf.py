@@ -20,6 +20,7 @@ from unswayed.engine.base import Capability, Loss, Scored, Sums, View, Who
 from unswayed.engine.choices import continuation_logprobs
 from unswayed.engine.fingerprint import fingerprint
 from unswayed.engine.forward import completion_hidden, completion_layers, packable
+from unswayed.engine.lora import fuse
 from unswayed.engine.sampler import sample as sample_ids
 from unswayed.errors import CheckpointError, ConfigError, NotFiniteError, OutOfMemoryError
 from unswayed.seeding import seed_at
@@ -82,6 +83,7 @@ class HFEngine:
         self.seed = seed
         self.micro_batch = micro_batch
         self.layers = adapter_layers(model)
+        fuse(self.layers)
         self.trainable: dict[str, torch.nn.Parameter] = {
             name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
         }
@@ -158,7 +160,7 @@ class HFEngine:
         """Score each row's completion after `who`'s prompt; one result per row, in the batch's order."""
         results: dict[int, Scored] = {}
         with memory_guard(), self._as(who) as model:
-            for index in micro_batches(_lengths(batch, who), self.micro_batch):
+            for index in self._micro_batches(batch, who):
                 scored = self._forward(model, batch.take(index), who, view)
                 start = 0
                 for i, length in zip(index, scored.lengths, strict=True):
@@ -185,7 +187,7 @@ class HFEngine:
         self.model.train(self.dropout)
         try:
             with memory_guard(), self._as("student") as model:
-                for number, index in enumerate(micro_batches(_lengths(batch, "student"), self.micro_batch)):
+                for number, index in enumerate(self._micro_batches(batch, "student")):
                     part = batch.take(index)
                     with self._dropout_seed(number):
                         scored = self._forward(model, part, "student", view)
@@ -271,8 +273,14 @@ class HFEngine:
 
     # ---- inner parts
 
+    def _micro_batches(self, batch: PairedBatch, who: Who) -> Iterator[list[int]]:
+        """Yield rows in groups. Equal prompts on both sides give equal groups, and so equal rounding."""
+        prompts = _prompts(batch, who)
+        lengths = [len(prompt) + len(row.completion_ids) for prompt, row in zip(prompts, batch.rows, strict=True)]
+        return micro_batches(lengths, self.micro_batch, prompts)
+
     def _forward(self, model: PreTrainedModel, batch: PairedBatch, who: Who, view: View) -> Scored:
-        prompts = [row.prompt_ids if who == "student" else row.teacher_prompt_ids for row in batch.rows]
+        prompts = _prompts(batch, who)
         completions = [row.completion_ids for row in batch.rows]
         layers_LND = None
         packed = self.share_prefix and packable(backbone(model))
@@ -305,11 +313,8 @@ class HFEngine:
             yield
 
 
-def _lengths(batch: PairedBatch, who: Who) -> list[int]:
-    return [
-        len(row.prompt_ids if who == "student" else row.teacher_prompt_ids) + len(row.completion_ids)
-        for row in batch.rows
-    ]
+def _prompts(batch: PairedBatch, who: Who) -> list[tuple[int, ...]]:
+    return [tuple(row.prompt_ids if who == "student" else row.teacher_prompt_ids) for row in batch.rows]
 
 
 def backbone(model: PreTrainedModel) -> Any:

@@ -234,7 +234,7 @@ class _Spread(torch.autograd.Function):
         return rows_ND.new_zeros(count, rows_ND.shape[1]).index_copy_(0, place_N, rows_ND)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         return grad.index_select(0, ctx.saved_tensors[0]), None, None
 
 
@@ -248,7 +248,7 @@ class _Collect(torch.autograd.Function):
         return all_MD.index_select(0, place_N)
 
     @staticmethod
-    def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, None]:
         (place_N,) = ctx.saved_tensors
         return grad_ND.new_zeros(ctx.count, grad_ND.shape[1]).index_copy_(0, place_N, grad_ND), None
 
