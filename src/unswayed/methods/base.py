@@ -136,22 +136,6 @@ def weigh(
     return rows, skipped
 
 
-def draw_from_teacher(pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> tuple[list[Source], list[Rollout]]:
-    """Let the teacher complete its own prompts.
-
-    The address of a draw is the pair, not the step: every epoch sees the same completion, as a stored set would.
-    """
-    ids = [pair.pair.id for pair in pairs]
-    seeds = [[seed_at(step.seed, f"target:{i}", k) for k in range(step.params.n)] for i in ids]
-    drawn = engine.sample(ids, [pair.teacher_prompt_ids for pair in pairs], step.params, seeds, "teacher")
-    sources = [
-        Source(pair, rollout.completion_ids, rollout.finish)
-        for pair, rollouts in zip(pairs, drawn, strict=True)
-        for rollout in rollouts
-    ]
-    return sources, [rollout for rollouts in drawn for rollout in rollouts]
-
-
 def with_teacher(rows: Sequence[PairedRow], engine: Engine) -> PairedBatch:
     """Return the rows with what the teacher says at each completion token, under `hidden_TD`."""
     scored = engine.score(PairedBatch(tuple(rows)), "teacher")
@@ -196,18 +180,6 @@ def divergence(
     )
 
 
-def cross_entropy(student: Scored) -> LossOutput:
-    """Return the summed negative log-likelihood of the completions, in nats."""
-    return losses.nll(
-        student.hidden_ND,
-        student.head_VD,
-        student.ids_N,
-        student.weight_N,
-        head_bias=student.bias_V,
-        vocab=student.vocab_size,
-    )
-
-
 class Taught:
     """What `bct`, `bct_soft` and `sft` share: the teacher answers its own prompt, the student learns from that."""
 
@@ -221,11 +193,28 @@ class Taught:
         check_spans(self.config, tokens)
 
     def collect(self, pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> Collected:
-        """Let the teacher answer `teacher_prompt`."""
-        sources, rollouts = draw_from_teacher(pairs, engine, step)
+        """Let the teacher answer `teacher_prompt`.
+
+        The address of a draw is the pair, not the step: every epoch sees the same completion, as a stored set would.
+        """
+        ids = [pair.pair.id for pair in pairs]
+        seeds = [[seed_at(step.seed, f"target:{i}", k) for k in range(step.params.n)] for i in ids]
+        drawn = engine.sample(ids, [pair.teacher_prompt_ids for pair in pairs], step.params, seeds, "teacher")
+        sources = [
+            Source(pair, rollout.completion_ids, rollout.finish)
+            for pair, rollouts in zip(pairs, drawn, strict=True)
+            for rollout in rollouts
+        ]
         rows, skipped = weigh(sources, self.config, step)
-        return Collected(PairedBatch(tuple(rows)), rollouts, skipped)
+        return Collected(PairedBatch(tuple(rows)), [rollout for rollouts in drawn for rollout in rollouts], skipped)
 
     def loss(self, student: Scored, batch: PairedBatch) -> LossOutput:
-        """Return the summed negative log-likelihood of the teacher's answers, in nats."""
-        return cross_entropy(student)
+        """Return the summed negative log-likelihood of the completions, in nats."""
+        return losses.nll(
+            student.hidden_ND,
+            student.head_VD,
+            student.ids_N,
+            student.weight_N,
+            head_bias=student.bias_V,
+            vocab=student.vocab_size,
+        )
