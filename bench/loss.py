@@ -1,4 +1,4 @@
-"""The exact reverse KL through a large vocabulary: this library beside TRL's kernel, dense autograd, checkpointed chunks.
+"""The exact reverse KL: this library beside TRL's kernel, dense autograd and checkpointed chunks.
 
     python -m bench.loss [--tokens 1024] [--vocab 151936] [--width 896] [--dtype float32] [--rounds 3] [--out DIR]
 
@@ -83,7 +83,8 @@ def table(result: Mapping[str, Any]) -> Iterator[str]:
             f"{check['gradient_difference']:>18.0e}"
         )
     probe = result["probe"]
-    yield f"machine: {probe['flops_per_second'] / 1e9:.0f} GFLOP/s in products, {probe['bytes_per_second'] / 1e9:.1f} GB/s"
+    flops, rate = probe["flops_per_second"] / 1e9, probe["bytes_per_second"] / 1e9
+    yield f"machine: {flops:.0f} GFLOP/s in products, {rate:.1f} GB/s"
     for name, entry in result["ratios"].items():
         yield (
             f"{TITLES[entry['ours']]} / {TITLES[name]}: {entry['seconds']:.2f} of the time (rounds "

@@ -50,7 +50,7 @@ def ratios(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def floor_summary(
     work: Work, arms: Mapping[str, Mapping[str, Any]], probe: Mapping[str, float], head_bytes: int
 ) -> dict[str, Any]:
-    """Return the least seconds of each arm's products, one walk through the head for each, and how far it is from it."""
+    """Return the least seconds of each arm's products, a walk through the head for each, and how far it is."""
     found = {}
     for name, arm in arms.items():
         flops = PRODUCTS[name] * 2.0 * work.tokens * work.vocab * work.width
@@ -77,8 +77,8 @@ def check_summary(answers: Mapping[str, Mapping[str, Any]], dtype: str) -> dict[
             entry[f"{key}_difference"] = difference = float(np.linalg.norm(np.subtract(answer[key], mine))) / norm
             if not difference <= limit:  # written so that a NaN fails
                 raise UnswayedError(
-                    f"{TITLES[name]} does not compute what {TITLES[OURS]} computes: the {key.replace('_', ' ')} differs "
-                    f"by {difference:.1e}, the limit is {limit:g}. No time is reported"
+                    f"{TITLES[name]} does not compute what {TITLES[OURS]} computes: the {key.replace('_', ' ')} "
+                    f"differs by {difference:.1e}, the limit is {limit:g}. No time is reported"
                 )
         found[name] = entry
     return {"limits": limits, "arms": found}

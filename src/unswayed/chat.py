@@ -176,6 +176,22 @@ class Chat:
             _apply(self.tokenizer, self.template, self.template_kwargs, messages, generation_prompt=generation_prompt)
         )
 
+    def render_both(self, messages: Sequence[Message]) -> tuple[tuple[int, ...], str]:
+        """Return what `render` and `render_text` return, at the cost of one of them.
+
+        Raises:
+            DataError: the template refuses these messages.
+        """
+        text = self.render_text(messages)
+        # transformers' own `apply_chat_template` encodes the text that it rendered; a tokenizer with another does not.
+        return (self._encode(text) if self._encodes_text else self.render(messages)), text
+
+    @cached_property
+    def _encodes_text(self) -> bool:
+        from transformers import PreTrainedTokenizerBase
+
+        return type(self.tokenizer).apply_chat_template is PreTrainedTokenizerBase.apply_chat_template
+
     def encode_completion(self, messages: Sequence[Message], text: str, *, ended: bool = True) -> tuple[int, ...]:
         """Return the ids of a given answer to a prompt; if `ended`, as the template ends an assistant's turn.
 

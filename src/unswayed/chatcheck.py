@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, get_args
 
@@ -53,6 +53,7 @@ class ChatReport:
         longest: id of the pair with the longest prompt on either side.
         context_length, max_new_tokens: what the lengths were held against.
         warnings: what is unusual but may be meant, one sentence each.
+        ids: both prompts of each pair as `Chat.render` returns them.
     """
 
     pairs: int
@@ -62,6 +63,7 @@ class ChatReport:
     context_length: int | None
     max_new_tokens: int
     warnings: tuple[str, ...]
+    ids: Sequence[tuple[tuple[int, ...], tuple[int, ...]]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Checker:
             for role in ROLES
         }
         self._lost: dict[tuple[str, ...], frozenset[int]] = {}
-        self._same_tail: dict[tuple[str, tuple[int, ...]], bool] = {}
+        self._widths: dict[int, int] = {}
 
     def prompt(self, where: str, messages: Sequence[Message]) -> Tried:
         """Try one prompt. `where` names it in messages, e.g. `pair q17, student`."""
@@ -155,7 +157,7 @@ class Checker:
                 else:
                     self.problems.append(Problem(SPECIAL, where, detail))
         try:
-            tried = Tried(chat.render(messages), chat.render_text(messages))
+            tried = Tried(*chat.render_both(messages))
         except DataError as error:
             self.problems.append(Problem(REFUSED, where, str(error)))
             return Tried()
@@ -196,12 +198,15 @@ class Checker:
             return f"student begins with {excerpt(opening)}, teacher with {excerpt(other)}"
         shared = _shared(student.ids[::-1], teacher.ids[::-1])
         tail = student.ids[len(student.ids) - min(shared, len(opening)) :]
-        key = (opening, tail)
-        if key not in self._same_tail:
-            self._same_tail[key] = sum(map(len, self.chat.tokens(tail))) >= len(opening)
-        return (
-            "" if self._same_tail[key] else f"{excerpt(opening)} is cut into other tokens; strip white space before it"
-        )
+        if sum(map(self._width, tail)) >= len(opening):
+            return ""
+        return f"{excerpt(opening)} is cut into other tokens; strip white space before it"
+
+    def _width(self, id_: int) -> int:
+        """Return how many characters a token is."""
+        if id_ not in self._widths:
+            self._widths[id_] = sum(map(len, self.chat.tokens([id_])))
+        return self._widths[id_]
 
     def _opening(self, messages: Sequence[Message], text: str) -> str:
         """Return what the template writes because an answer is wanted: generation prompt, or prefill and its header."""
@@ -244,25 +249,25 @@ def check_pairs(chat: Chat, pairs: Iterable[PromptPair], max_new_tokens: int) ->
             all of them, ordered so that the first lines show every kind.
     """
     checker = Checker(chat, max_new_tokens)
-    lengths: tuple[list[int], list[int]] = ([], [])
+    ids: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     longest, most = "", -1
     for pair in pairs:
-        sides = checker.pair(pair)
-        for counts, side in zip(lengths, sides, strict=True):
-            counts.append(len(side.ids))
-        if max(len(side.ids) for side in sides) > most:
-            longest, most = pair.id, max(len(side.ids) for side in sides)
-    if not lengths[0]:
+        student, teacher = checker.pair(pair)
+        ids.append((student.ids, teacher.ids))
+        if max(map(len, ids[-1])) > most:
+            longest, most = pair.id, max(map(len, ids[-1]))
+    if not ids:
         raise DataError("there are no pairs to check")
-    raise_problems(checker, _count(lengths[0], "pair"))
+    raise_problems(checker, _count(ids, "pair"))
     return ChatReport(
-        pairs=len(lengths[0]),
-        prompt=Lengths.of(lengths[0]),
-        teacher_prompt=Lengths.of(lengths[1]),
+        pairs=len(ids),
+        prompt=Lengths.of([len(student) for student, _ in ids]),
+        teacher_prompt=Lengths.of([len(teacher) for _, teacher in ids]),
         longest=longest,
         context_length=chat.context_length,
         max_new_tokens=max_new_tokens,
         warnings=tuple(_warnings(checker)),
+        ids=ids,
     )
 
 

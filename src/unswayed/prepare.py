@@ -6,8 +6,10 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from unswayed import tokencache
 from unswayed.chat import Chat
 from unswayed.config import Recipe
 from unswayed.data import labelled
@@ -19,6 +21,7 @@ from unswayed.identity import hash_file, hash_json, hash_tokenizer, model_identi
 from unswayed.methods import Method, Tokens, build
 from unswayed.models import ModelSource, resolve
 from unswayed.seeding import rng
+from unswayed.tokencache import Rendered
 from unswayed.types import PromptPair, TokenizedPair
 
 
@@ -41,7 +44,7 @@ class Prepared:
     anchors_sha256: str = ""
     evaluation_only: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def data_identity(self) -> dict[str, object]:
         """Return what must not change between start and resume: the files' bytes and what they became."""
         identity = _identity(self.pairs, self.data_sha256)
@@ -99,12 +102,15 @@ def prepare(
         allow_special_tokens=recipe.chat.allow_special_tokens,
     )
     check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
-    for warning in chat.check([*pairs, *anchors], recipe.sampling.max_new_tokens).warnings:
-        say(warning)
+    rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
     given = getattr(recipe.method, "source", None) == "target"
-    for note in labelled.notes(chat, [*pairs, *anchors]) if given else ():
+    rendered = tokencache.obtain(
+        rows, chat, lambda: _render(chat, rows, longest, given), max_new_tokens=longest, targets=given, say=say
+    )
+    for note in rendered.notes:
         say(note)
-    tokenized, held = ([_tokenize(chat, pair, given) for pair in rows] for rows in (pairs, anchors))
+    both = [TokenizedPair(pair, *ids) for pair, ids in zip(rows, rendered.rows, strict=True)]
+    tokenized, held = both[: len(pairs)], both[len(pairs) :]
     if given:
         _check_targets(tokenized, chat, path)
     method.check([*tokenized, *held], Tokens(chat.vocab_size, chat.thinking))
@@ -177,9 +183,17 @@ def _read_anchors(recipe: Recipe, pairs: Sequence[PromptPair]) -> list[PromptPai
     return anchors
 
 
-def _tokenize(chat: Chat, pair: PromptPair, given: bool) -> TokenizedPair:
-    target = labelled.target_ids(chat, pair) if given else None
-    return TokenizedPair(pair, chat.render(pair.prompt), chat.render(pair.teacher_prompt), target)
+def _render(chat: Chat, pairs: Sequence[PromptPair], max_new_tokens: int, given: bool) -> Rendered:
+    """Check every pair and return its ids; with `given`, its target's too.
+
+    Raises:
+        DataError: pairs or targets that cannot be used.
+    """
+    report = chat.check(pairs, max_new_tokens)
+    targets = [labelled.target_ids(chat, pair) if given else None for pair in pairs]
+    notes = labelled.notes(chat, pairs) if given else []
+    rows = [(*ids, target) for ids, target in zip(report.ids, targets, strict=True)]
+    return Rendered(rows, (*report.warnings, *notes))
 
 
 def _check_targets(pairs: Sequence[TokenizedPair], chat: Chat, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The bench of the loss, end to end on small sizes: all arms agree, and what it writes follows from what it measured."""
+"""The bench of the loss, end to end on small sizes: what it writes follows from what it measured."""
 
 from __future__ import annotations
 

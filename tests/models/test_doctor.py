@@ -46,6 +46,16 @@ def test_what_it_says_is_true(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()  # looking changes nothing
 
 
+def test_tokenised_pairs_are_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "tokens"
+    assert json.loads(run("--json")[1])["tokenised_pairs"] == {"path": str(folder), "files": 0, "bytes": 0}
+    folder.mkdir(parents=True)
+    for name in ("a.safetensors", "b.safetensors", ".tmp-c"):
+        (folder / name).write_bytes(bytes(1500))
+    assert json.loads(run("--json")[1])["tokenised_pairs"] == {"path": str(folder), "files": 2, "bytes": 3000}
+    assert "tokenised pairs: 2 files, " in run()[1]
+
+
 def test_key_names_are_told_and_their_values_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     canary = "canary-8d1f"
     for name in module.KEYS:

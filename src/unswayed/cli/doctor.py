@@ -20,6 +20,7 @@ from unswayed.models.cache import cache_root
 from unswayed.models.tell import size
 from unswayed.printable import printable
 from unswayed.rundir import dump_json
+from unswayed.tokencache import token_folder
 
 KEYS = (
     "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "DEEPSEEK_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY",
@@ -63,6 +64,7 @@ def examine() -> dict[str, Any]:
         "optional": {name: found for name in OPTIONAL if (found := _version(name))},
         "accelerator": _accelerator(),
         "folders": {"cache": _folder(cache_root()), "current": _folder(Path.cwd())},
+        "tokenised_pairs": _tokenised(),
         "models": {alias: describe(ALIASES[alias])["state"] for alias in ALIASES},
         "keys_set": [name for name in KEYS if os.environ.get(name)],
         "offline": [name for name in ("UNSWAYED_OFFLINE", "HF_HUB_OFFLINE") if os.environ.get(name)],
@@ -165,6 +167,12 @@ def _folder(path: Path) -> dict[str, Any]:
     }
 
 
+def _tokenised() -> dict[str, Any]:
+    """Return what pairs that were tokenised before take on disk."""
+    sizes = [path.stat().st_size for path in token_folder().glob("*.safetensors")]
+    return {"path": str(token_folder()), "files": len(sizes), "bytes": sum(sizes)}
+
+
 def _problems(report: dict[str, Any]) -> list[str]:
     """Return what keeps anything from running, each with what to do."""
     problems = []
@@ -221,6 +229,7 @@ def render(report: dict[str, Any]) -> str:
         f"{folder['path']}: {'writable' if folder['writable'] else 'NOT writable'}, {size(folder['free_bytes'])} free"
         for folder in report["folders"].values()
     ]
+    kept = report["tokenised_pairs"]
     rows = [
         ("unswayed", [report["unswayed"]]),
         ("python", [f"{report['python']['version']} at {report['python']['executable']}"]),
@@ -229,7 +238,7 @@ def render(report: dict[str, Any]) -> str:
         ("compute", [compute, *gpus, f"CPU features: {', '.join(accelerator['cpu_features']) or 'none known'}"]),
         ("packages", [", ".join(versions)]),
         ("optional", [", ".join(extras) or "none installed"]),
-        ("cache", [folders[0]]),
+        ("cache", [folders[0], f"tokenised pairs: {kept['files']} files, {size(kept['bytes'])}"]),
         ("here", [folders[1]]),
         ("models", [f"{name}: {state}" for name, state in report["models"].items()]),
         ("keys set", [", ".join(report["keys_set"]) or "none"]),

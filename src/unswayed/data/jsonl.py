@@ -153,7 +153,8 @@ def parse(text: str) -> Any:
     """
     try:
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
-        json.dumps(value, ensure_ascii=False).encode()
+        if "\\u" in text:  # the only way to half of a surrogate pair: UTF-8 has none
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except UnicodeEncodeError as error:
