@@ -242,12 +242,16 @@ def _with_score(candidate: Candidate, scored: tuple[Score, str | None] | None, c
     return replace(candidate, score=scored[0], said=scored[1])
 
 
+def draw_pools(pairs: Sequence[PromptPair], config: Pool, context: Context) -> list[list[Candidate]]:
+    """Draw `config.k` completions for each pair."""
+    decoder = Decoder(config.temperature, config.top_p, config.top_k, config.k)
+    return draw(context, [(pair.id, messages_of(pair, config)) for pair in pairs], decoder)
+
+
 def choose_from_pools(
     pairs: Sequence[PromptPair], config: Pool, context: Context, score: Callable[[Candidate], float]
 ) -> list[Labelled]:
     """Draw `config.k` completions for each pair and choose the best by a score that the candidate itself gives."""
-    decoder = Decoder(config.temperature, config.top_p, config.top_k, config.k)
-    pools = draw(context, [(pair.id, messages_of(pair, config)) for pair in pairs], decoder)
 
     def scored(candidate: Candidate) -> Candidate:
         reason = unfit(candidate, config)
@@ -255,8 +259,14 @@ def choose_from_pools(
 
     return [
         choose(pair.id, [scored(candidate) for candidate in pool], context.seed)
-        for pair, pool in zip(pairs, pools, strict=True)
+        for pair, pool in zip(pairs, draw_pools(pairs, config, context), strict=True)
     ]
+
+
+def choose_by_scorer(pairs: Sequence[PromptPair], config: Pool, context: Context) -> list[Labelled]:
+    """Draw `config.k` completions for each pair and choose the best by the scorer."""
+    scored = score_pools(context, pairs, draw_pools(pairs, config, context), config)
+    return [choose(pair.id, pool, context.seed) for pair, pool in zip(pairs, scored, strict=True)]
 
 
 def choose(pair_id: str, candidates: Sequence[Candidate], seed: int, *, lowest: bool = False) -> Labelled:

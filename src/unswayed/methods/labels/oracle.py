@@ -11,16 +11,7 @@ from dataclasses import replace
 
 from unswayed.data.labelled import given_target
 from unswayed.label_recipe import AntiOracleConfig, OracleConfig
-from unswayed.methods.labels.base import (
-    Candidate,
-    Context,
-    Decoder,
-    Labelled,
-    choose,
-    draw,
-    messages_of,
-    unfit,
-)
+from unswayed.methods.labels.base import Candidate, Context, Labelled, choose, draw_pools, messages_of, unfit
 from unswayed.types import PromptPair, Score
 
 NO_TARGET = "the pair has no target"
@@ -29,29 +20,24 @@ NO_TARGET = "the pair has no target"
 def label(pairs: Sequence[PromptPair], config: OracleConfig | AntiOracleConfig, context: Context) -> list[Labelled]:
     """Draw `config.k` completions for each pair that has a target, and choose by it."""
     assert context.judge is not None
-    decoder = Decoder(config.temperature, config.top_p, config.top_k, config.k)
-    known = [(pair, target) for pair in pairs if (target := given_target(pair))]
-    pools = draw(context, [(pair.id, messages_of(pair, config)) for pair, _ in known], decoder)
-    flat = [
-        (pair, target, place, candidate)
-        for (pair, target), pool in zip(known, pools, strict=True)
-        for place, candidate in enumerate(pool)
-    ]
+    known = [pair for pair in pairs if given_target(pair)]
+    pools = draw_pools(known, config, context)
     cases = [
-        (pair.id, messages_of(pair, config), target, candidate.text)
-        for pair, target, _, candidate in flat
+        (pair.id, messages_of(pair, config), given_target(pair) or "", candidate.text)
+        for pair, pool in zip(known, pools, strict=True)
+        for candidate in pool
         if unfit(candidate, config) is None
     ]
     verdicts = iter(context.judge.agree(cases))
-    judged: dict[str, list[Candidate]] = {pair.id: [] for pair, _ in known}
-    for pair, _, _, candidate in flat:
+
+    def judged(candidate: Candidate) -> Candidate:
         reason = unfit(candidate, config)
         score, said = (Score(None, reason=reason), None) if reason else next(verdicts)
-        judged[pair.id].append(replace(candidate, score=score, said=said))
+        return replace(candidate, score=score, said=said)
+
     lowest = config.name == "anti_oracle"
-    return [
-        choose(pair.id, judged[pair.id], context.seed, lowest=lowest)
-        if pair.id in judged
-        else Labelled(pair.id, (), None, dropped=NO_TARGET)
-        for pair in pairs
-    ]
+    chosen = {
+        pair.id: choose(pair.id, list(map(judged, pool)), context.seed, lowest=lowest)
+        for pair, pool in zip(known, pools, strict=True)
+    }
+    return [chosen.get(pair.id) or Labelled(pair.id, (), None, dropped=NO_TARGET) for pair in pairs]

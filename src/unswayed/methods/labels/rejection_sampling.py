@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unswayed.label_recipe import RejectionSamplingConfig
-from unswayed.methods.labels.base import Context, Decoder, Labelled, choose, draw, messages_of, score_pools
+from unswayed.methods.labels.base import Context, Labelled, choose_by_scorer
 from unswayed.types import PromptPair
 
 
 def label(pairs: Sequence[PromptPair], config: RejectionSamplingConfig, context: Context) -> list[Labelled]:
     """Draw `config.k` completions for each pair and choose by the scorer."""
-    decoder = Decoder(config.temperature, config.top_p, config.top_k, config.k)
-    pools = draw(context, [(pair.id, messages_of(pair, config)) for pair in pairs], decoder)
-    scored = score_pools(context, pairs, pools, config)
-    return [choose(pair.id, pool, context.seed) for pair, pool in zip(pairs, scored, strict=True)]
+    return choose_by_scorer(pairs, config, context)
