@@ -321,6 +321,7 @@ def test_a_bias_can_be_named_in_place_of_a_file(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(import_module("unswayed.evals.suites.bct"), "read_source", read)
     made = suite("sycophancy/bct:are_you_sure", 2)
+    assert made.label == "are_you_sure"  # so that a page of several biases tells them apart
     assert tuple(asked) == BIASES["are_you_sure"]
     assert made.arguments["bias"] == "are_you_sure"
     assert [each["source"] for each in made.arguments["sources"]] == asked

@@ -95,7 +95,7 @@ def bct(
         counter=present(COUNTER, samples.values()),
         params=replace(GREEDY, max_new_tokens=max_new_tokens or (REASONED_TOKENS if cot else DIRECT_TOKENS)),
         arguments={**sources, "cot": cot, **given(bias=bias, limit=limit, seed=seed, name=name)},
-        label=name,
+        label=name or bias,
     )
 
 
