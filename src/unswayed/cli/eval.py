@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from unswayed.evals.base import Suite
     from unswayed.evals.results import Result
 
+_WIDE = 100  # what the table needs; names of metrics are never cut
+
 
 def eval(
     model: Annotated[str, typer.Argument(help="An alias, a model folder, a .gguf file or a hub id.")],
@@ -144,6 +146,7 @@ def _print(result: Result, folder: Path) -> None:
             name, level(row["value"]), span(low, high), str(row["n"]), str(row["unscored"]), bounds, row["better"]
         )
     console = Console(highlight=False)
+    console = Console(highlight=False, width=max(console.width, _WIDE))
     console.print(table)
     if told := result.summary().get("judge"):
         states = ", ".join(f"{count} {status}" for status, count in told["status"].items())
