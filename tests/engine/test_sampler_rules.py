@@ -67,6 +67,20 @@ def test_a_token_of_weight_zero_is_never_drawn(weights: list[float], uniform: fl
     assert row[0, int(chosen)] > 0
 
 
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 512, 3000, 49_152, 50_001])
+@pytest.mark.parametrize("rows", [1, 7])
+def test_blocks_find_the_token_that_one_long_running_sum_finds(size: int, rows: int) -> None:
+    for seed in range(3):
+        weights = logits(rows, size, seed=seed, scale=3.0, dtype=torch.float32).softmax(-1)
+        weights[:, :: seed + 2] *= seed % 2  # whole stretches of weight 0 too
+        weights[:, -1] += 1e-4
+        draws = torch.from_numpy(uniforms(seed, rows))
+        running = weights.cumsum(-1, dtype=torch.float64)
+        expected = torch.searchsorted(running, (draws * running[:, -1])[:, None], right=True)[:, 0]
+        assert torch.equal(invert(weights, draws), expected)
+    assert (invert(weights, torch.full((rows,), JUST_BELOW_ONE, dtype=torch.float64)) == size - 1).all()
+
+
 def test_rare_tokens_of_a_large_vocabulary_keep_their_share() -> None:
     """A float32 running sum near 1 moves in steps of 6e-8 and would lose most of these tokens."""
     size = 150_000

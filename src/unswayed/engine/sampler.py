@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from unswayed.engine.decodable import attention_windows, kv_bytes
+from unswayed.engine.lean import lean_linears
 from unswayed.engine.sampling_rules import check_params, choose
 from unswayed.engine.slot_cache import SlotCache
 from unswayed.errors import ConfigError, NotFiniteError
@@ -99,7 +100,7 @@ def sample(
         for index, (prompt, own) in enumerate(zip(prompts, seeds, strict=True))
         for rollout, seed in enumerate(own)
     ]
-    with torch.no_grad(), _eval_mode(backbone, head):
+    with torch.no_grad(), _eval_mode(backbone, head), lean_linears(backbone, head):
         decoder = _Decoder(backbone, head, params, stop_ids, vocab_size, windows)
         decoder.run(rows, SlotCache(min(slots, len(rows)), columns))
     draws: list[list[Draw]] = [[] for _ in prompts]
