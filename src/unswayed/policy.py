@@ -50,6 +50,12 @@ class Policy:
             for draw in draws
         ]
 
+    def too_long(self, prompts: Sequence[tuple[Message, ...]], new_tokens: int) -> dict[int, int]:
+        """Return, by their place, the tokens of prompts that leave no room for `new_tokens` in the model's context."""
+        most = self.chat.context_length
+        lengths = enumerate(len(self.chat.render(prompt)) for prompt in prompts)
+        return {} if most is None else {place: length for place, length in lengths if length + new_tokens > most}
+
     def loglikelihood(
         self, prompts: Sequence[tuple[Message, ...]], continuations: Sequence[Sequence[str]]
     ) -> list[list[Likelihood]]:

@@ -78,6 +78,7 @@ def evaluate(
     Raises:
         ConfigError: the folder holds an evaluation of something else; the message names the difference. Or the suite
             needs a judge and has none, or the model would judge itself.
+        DataError: prompts that leave no room for an answer in the model's context; named before anything is drawn.
         LockedError: another process works in the folder.
         Interrupted: SIGINT or SIGTERM; finished batches are kept.
     """
@@ -87,6 +88,7 @@ def evaluate(
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
     if suite.method == "choose":
         check_chooser(policy, suite)
+    _check_room(policy, suite)
     facts = about(suite, policy.name, policy.identity, __version__, plan)
     judged = judging(suite, judge, policy, allow_self_judge=allow_self_judge)
     if judged is not None:
@@ -124,6 +126,21 @@ def evaluate(
             result = Result(found or facts, read_records(folder / RECORDS))
             write_json(folder / RESULTS, {**result.summary(), "records_sha256": hash_file(folder / RECORDS)})
     return Result.load(folder)
+
+
+def _check_room(policy: TextPolicy, suite: Suite) -> None:
+    """Refuse prompts that the model's context cannot hold together with an answer, where the policy knows."""
+    too_long = getattr(policy, "too_long", None)
+    if too_long is None:
+        return
+    room = suite.params.max_new_tokens if suite.method == "generate" else 1
+    found: Mapping[int, int] = too_long([sample.messages for sample in suite.samples], room)
+    if found:
+        raise DataError(
+            f"{suite.name}: {len(found)} of {len(suite.samples)} prompts and {room} tokens of answer do not fit the "
+            f"context of {policy.name}; lower max_new_tokens (-T), leave those rows out, or take a longer context",
+            [f"{suite.samples[place].id}: {length} tokens" for place, length in found.items()],
+        )
 
 
 def _complete(

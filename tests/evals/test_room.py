@@ -1,0 +1,43 @@
+"""Prompts that a model's context cannot hold together with an answer are refused before anything is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unswayed.errors import DataError
+from unswayed.evals.base import Suite
+from unswayed.evals.run import evaluate
+from unswayed.policy import load_policy
+from unswayed.types import Message, Sample, SamplingParams
+
+
+def asked(*lengths: int, new: int = 4) -> Suite:
+    samples = tuple(
+        Sample(
+            str(length), (Message("user", "one " * length),), str(length), "asked", ("yes",), {"choices": ["yes", "no"]}
+        )
+        for length in lengths
+    )
+    return Suite("test/room", 1, samples, ("parse_rate",), params=SamplingParams(max_new_tokens=new, temperature=0.0))
+
+
+def test_prompts_without_room_for_an_answer_are_named_and_nothing_is_written(
+    tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    policy = load_policy(str(tiny_model_dir), dtype="float32", device="cpu")
+    most = policy.chat.context_length
+    assert most is not None
+    prompts = asked(1, most).samples
+    lengths = [len(policy.chat.render(prompt.messages)) for prompt in prompts]
+    assert policy.too_long([prompt.messages for prompt in prompts], most - lengths[0]) == {1: lengths[1]}
+    assert set(policy.too_long([prompts[0].messages], most - lengths[0] + 1)) == {0}
+    with pytest.raises(DataError, match="1 of 2 prompts and 4 tokens of answer do not fit") as raised:
+        evaluate(policy, asked(1, most), tmp_path / "out")
+    assert raised.value.problems == (f"{most}: {lengths[1]} tokens",)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(DataError, match="1 tokens of answer"):
+        evaluate(policy, replace(asked(1, most), method="choose"))
+    assert len(evaluate(policy, asked(1, 2)).records) == 2
