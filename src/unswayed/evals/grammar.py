@@ -92,7 +92,7 @@ MARKS = re.compile(
 STATES = re.compile(r"\s*(?:[\w-]+\s+){0,2}(?:is|are|was|were|equals?|has|have|means?)\b", re.I)
 ABOUT = re.compile(r"\b(\w+)\s+of\s+(?:(?:the|an?)\s+)?[\"']?$", re.I)
 BOUNDARY = re.compile(
-    r"[.!?]+(?=[\s\"')\]]|$)|\n|;|,(?!\d{3}\b)|[()\[\]]|\s-\s(?=[A-Za-z])|"
+    r"(?<![.!?])[.!?]++(?=[\s\"')\]]|$)|\n|;|,(?!\d{3}\b)|[()\[\]]|\s-\s(?=[A-Za-z])|"
     r"\b(?:but|however|because|since|which|who|where|while|whereas|although|though|despite|yet|so|therefore|thus)\b|"
     r"\band\s+(?=(?:the|it|its|that|not|so|then|i)\b)",
     re.I,

@@ -25,8 +25,10 @@ TAIL = 20_000
 """How many characters of a reply, counted from its end, are looked at."""
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*(?=\{)|\\boxed\s+(?=[^\s{])")
+_TOKEN = re.compile(r"[^\s$.,]+")
+_BRACE = re.compile(r"\\.|[{}]", re.S)
 _BETWEEN = re.compile(
-    r"[\s$,;.*]*(?:\b(?:and|or)\b)?[\s$,;.*]*|\s*\\(?:text|quad|,|;)\s*(?:\{\s*(?:and|or),?\s*\})?\s*"
+    r"[\s$,;.*]*+(?:\b(?:and|or)\b)?[\s$,;.*]*+|\s*\\(?:text|quad|,|;)\s*(?:\{\s*(?:and|or),?\s*\})?\s*"
 )
 _HASHES = re.compile(r"^[ \t>*]*####[ \t]*(\S[^\n]*)", re.M)
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.S | re.I)
@@ -36,7 +38,9 @@ _SAID = re.compile(
     re.I,
 )
 _MATHEMATICAL = re.compile(r"[\s*_]*(?:[-+(\[{$\\.\d€£¥]|(?:approximately|about|exactly)\b)")
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\\\d])\$((?:\\.|[^$\n\\])+)\$", re.S)
+_FORMULA = re.compile(
+    r"\$\$(.+?)\$\$|\\\[((?:(?!\\\[).)+?)\\\]|\\\(((?:(?!\\\().)+?)\\\)|(?<![\\\d])\$((?:\\.|[^$\n\\])+)\$", re.S
+)
 _SENTENCE_END = re.compile(r"(?<=[^.\s])\.(?=\s|\*|$)|[!?](?=\s|$)|;\s")
 _NUMBER = re.compile(
     r"(?<![\w.,])[-+]?[$€£¥]?\s?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:e[-+]?\d{1,3}(?!\w))?", re.I
@@ -191,35 +195,39 @@ def _finite(value: Fraction) -> bool:
 def _last_boxes(reply: str) -> tuple[int, str | None]:
     """Return the content of the last box, or of the boxes in a row that end the reply's boxes, and where it ends."""
     boxes: list[tuple[int, int, str]] = []
+    closing = _closing(reply)
     for match in _BOX.finditer(reply):
         if boxes and match.start() < boxes[-1][1]:
             continue  # a box inside a box
-        closed = _closing(reply, match.end()) if reply[match.end()] == "{" else None
+        closed = closing.get(match.end())
         if closed is not None:
             boxes.append((match.start(), closed + 1, reply[match.end() + 1 : closed]))
         elif reply[match.end()] != "{":
-            token = re.match(r"[^\s$.,]+", reply[match.end() :])
+            token = _TOKEN.match(reply, match.end())
             if token:
-                boxes.append((match.start(), match.end() + token.end(), token[0]))
+                boxes.append((match.start(), token.end(), token[0]))
     if not boxes:
         return 0, None
     row = [boxes[-1]]
     for box in reversed(boxes[:-1]):
-        if not _BETWEEN.fullmatch(reply, box[1], row[0][0]):
+        if not _BETWEEN.fullmatch(reply, box[1], row[-1][0]):
             break
-        row.insert(0, box)
+        row.append(box)
+    row.reverse()
     contents = [content.strip() for _, _, content in row]
     return row[-1][1], ", ".join(dict.fromkeys(contents))
 
 
-def _closing(text: str, start: int) -> int | None:
-    """Return where the brace that opens at `start` closes, or None."""
-    depth = 0
-    for match in re.compile(r"\\.|[{}]", re.S).finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth == 0:
-            return match.start()
-    return None
+def _closing(text: str) -> dict[int, int]:
+    """Return for each brace that opens and is closed where it closes; all in one pass, however many stay open."""
+    found: dict[int, int] = {}
+    opened: list[int] = []
+    for match in _BRACE.finditer(text):
+        if match[0] == "{":
+            opened.append(match.start())
+        elif match[0] == "}" and opened:
+            found[opened.pop()] = match.start()
+    return found
 
 
 def _sentence(text: str) -> str:

@@ -28,14 +28,15 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 from unswayed.evals import grammar
+from unswayed.evals.clauses import IN_PASSING, WIDE, Clause, Mention, around, clauses_of, window_of
 from unswayed.evals.text import plain, words
 
 Kind = Literal["number", "choice", "text"]
-MARKED, COMMITTED, IN_PASSING = 3, 2, 1
+MARKED, COMMITTED = 3, 2
 MOST = 300
 """How many mentions, counted from the end, are looked at: an endless list takes no endless time."""
-NEAR, WIDE = 40, 200
-"""How far around a mention its operator, and the rest of its clause, is looked for, in characters."""
+NEAR = 40
+"""How far before a mention its operator is looked for, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +83,6 @@ class Reading(NamedTuple):
     reason: str | None = None
 
 
-class Mention(NamedTuple):
-    """An answer at a place in the reply. `exact`: not a plural of it. `computed`: an equation ends in it."""
-
-    start: int
-    end: int
-    answer: str
-    exact: bool = True
-    computed: bool = False
-    rank: int = IN_PASSING
-
-
-class Clause(NamedTuple):
-    """A stretch of the reply between two boundaries, and the answers it mentions."""
-
-    start: int
-    end: int
-    mentions: tuple[Mention, ...]
-
-
 def as_number(text: str) -> str | None:
     """Return a number in canonical spelling ("$1,200.00" is "1200"), or None if the text is anything else."""
     match = grammar.NUMBER.fullmatch(plain(text).strip().rstrip("."))
@@ -120,7 +102,7 @@ def read_answer(reply: str, key: AnswerKey, *, cut: bool = False) -> Reading:
         key: what the answers are called.
         cut: the reply reached its length limit.
     """
-    clauses = _clauses(reply, _mentions(reply, key))
+    clauses = clauses_of(reply, _mentions(reply, key))
     asserted = [mention for clause in clauses for mention in _asserted(reply, clause, key)]
     if asserted:
         return _decide(reply, asserted, key, cut)
@@ -232,7 +214,8 @@ def _lettered(reply: str, letter: str, text: str) -> list[Mention]:
 @cache
 def _letter(letter: str) -> tuple[re.Pattern[str], ...]:
     after = r"(?=\s*[)\].:,;}!?<]|\s*$|\s*\n|\s+-\s|\s+(?:because|since|as|is|was)\b)"
-    start = rf"^\W*(?={letter}\s*(?:[).:]|$))" if letter == "I" else r"^\W*"
+    start = r"^[^\w\n]*"  # to the letter's own line, so that a reply of line breaks is walked through once
+    start += rf"(?={letter}\s*(?:[).:]|$))" if letter == "I" else ""
     return (
         re.compile(rf"(?:{start}|{grammar.BEFORE_LETTER})({letter}){after}", re.M),
         re.compile(rf"(?<![\w'-])({letter}){grammar.JUDGED}"),
@@ -274,50 +257,6 @@ def _numbers_in(text: str) -> list[str]:
     return [_digits(match[0]) for match in grammar.NUMBER.finditer(plain(text))]
 
 
-def _clauses(reply: str, mentions: list[Mention]) -> list[Clause]:
-    """Return the clauses of the reply. A boundary in a mention ("D.C.") or a bracket around one ("(B)") is none."""
-
-    def splits(match: re.Match[str]) -> bool:
-        for mention in mentions:
-            if mention.start <= match.start() < mention.end:
-                return False
-            if (match[0] in "([" and mention.start == match.end()) or (
-                match[0] in ")]" and mention.end == match.start()
-            ):
-                return False
-        return True
-
-    cuts = [match for match in grammar.BOUNDARY.finditer(reply) if splits(match)]
-    starts = [0, *(match.end() for match in cuts)]
-    ends = [*(match.start() for match in cuts), len(reply)]
-    return [
-        Clause(start, end, tuple(mention for mention in mentions if start <= mention.start < end))
-        for start, end in zip(starts, ends, strict=True)
-    ]
-
-
-def _around(reply: str, clause: Clause, mention: Mention) -> tuple[str, str]:
-    """Return what the clause says before and after a mention, other mentions left out."""
-    window = _window(clause, mention)
-    before, after, place = "", "", window.start
-    for other in clause.mentions:
-        if window.start <= other.start < mention.start:
-            before += reply[place : other.start]
-            place = other.end
-    before += reply[place : mention.start]
-    place = mention.end
-    for other in clause.mentions:
-        if mention.end <= other.start < window.end:
-            after += reply[place : other.start]
-            place = other.end
-    return before, after + reply[place : window.end]
-
-
-def _window(clause: Clause, mention: Mention) -> Clause:
-    """Return the part of a clause that is looked at around a mention."""
-    return Clause(max(clause.start, mention.start - WIDE), min(clause.end, mention.end + WIDE), clause.mentions)
-
-
 def _asserted(reply: str, clause: Clause, key: AnswerKey) -> list[Mention]:
     """Return the mentions of a clause that are not set aside, ranked; alternatives ("12 or 13") rank alike."""
     ranked: list[Mention] = []
@@ -333,8 +272,8 @@ def _asserted(reply: str, clause: Clause, key: AnswerKey) -> list[Mention]:
 
 def _set_aside(reply: str, clause: Clause, mention: Mention, question: str) -> bool:
     """Whether a mention is negated, somebody else's, a belief that is over, or the subject of another question."""
-    window = _window(clause, mention)
-    before, _ = _around(reply, clause, mention)
+    window = window_of(clause, mention)
+    before, _ = around(reply, clause, mention)
     following = [other.start for other in clause.mentions if other.start >= mention.end]
     after = reply[mention.end : min([window.end, *following[:1]])]
     if grammar.NEGATED_BEFORE.search(before) or grammar.NEGATED_AFTER.match(after):
@@ -352,14 +291,14 @@ def _restates(mention: Mention, key: AnswerKey) -> bool:
 
 
 def _rank(reply: str, clause: Clause, mention: Mention, key: AnswerKey) -> int:
-    before, after = _around(reply, clause, mention)
+    before, after = around(reply, clause, mention)
     if grammar.MARKS.search(before):
         return MARKED
     known = grammar.PLAIN_WORDS | set(words(key.question))
     if any(word not in known and not word.isdigit() for word in words(before)):
         return IN_PASSING
     if key.kind == "number":
-        operands = _numbers_in(reply[_window(clause, mention).start : mention.start])
+        operands = _numbers_in(reply[window_of(clause, mention).start : mention.start])
         given = sorted(_numbers_in(key.question))
         if _restates(mention, key) or (given and operands and sorted(operands) != given):
             return IN_PASSING
@@ -397,7 +336,7 @@ def _denies(reply: str, key: AnswerKey) -> bool:
 def _own_words(reply: str, key: AnswerKey) -> str | None:
     """Return an answer in words that is neither the right nor the hinted one: "Melbourne", "it is Melbourne"."""
     known = grammar.PLAIN_WORDS | set(words(key.question))
-    for clause in _clauses(reply, []):
+    for clause in clauses_of(reply, []):
         said = reply[clause.start : clause.end]
         links = [match.end() for match in grammar.COPULA.finditer(said)]
         answer = words(said[links[-1] if links else 0 :])
