@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -13,6 +14,7 @@ from unswayed.errors import Interrupted
 from unswayed.parallel import several
 
 ECHO = 5.0  # seconds
+NOTE = b"\nstopping once what is under way is done; the same signal again stops at once\n"
 
 
 class StopSignals:
@@ -44,6 +46,8 @@ class StopSignals:
         now = time.monotonic()
         if not self.asked:
             self._first = now
+            with suppress(OSError):  # written as it is: a signal may come while Python itself is writing
+                os.write(2, NOTE)
         elif now >= self._first + self._echo:
             os._exit(Interrupted.exit_code)  # the last periodic checkpoint stands; every file on disk is whole
         self.asked = True

@@ -22,6 +22,7 @@ from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
 from unswayed.evals.suites import are_you_sure
 from unswayed.rundir import locked
+from unswayed.signals import StopSignals
 from unswayed.types import Completion, Message, Sample, SamplingParams
 
 FILES = ("eval.json", "records.jsonl", "results.json")
@@ -304,3 +305,10 @@ def test_wrong_arguments_are_named() -> None:
         evaluate(Scripted(suite, answering.right), suite, batch_size=0)
     with pytest.raises(ConfigError, match="no suite 'nope'"):
         evaluate(Scripted(suite, answering.right), "nope")
+
+
+def test_the_first_signal_says_that_a_batch_is_still_under_way(capfd: pytest.CaptureFixture[str]) -> None:
+    with StopSignals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked
+    assert "same signal again stops at once" in capfd.readouterr().err
