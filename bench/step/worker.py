@@ -67,7 +67,7 @@ class Control:
     def ready(self, info: dict[str, Any]) -> None:
         """Say that everything is loaded. From here on memory is the step's."""
         gc.collect()
-        self.pipe.send(("ready", {**info, "peak_since_ready": _forget_peak(), "ready_rss": _rss()}))
+        self.pipe.send(("ready", {**info, "peak_since_ready": forget_peak(), "ready_rss": rss()}))
 
     def begin(self) -> None:
         """Wait for the order to take a step, then start its clock."""
@@ -168,7 +168,7 @@ def gradient(weights: list[tuple[str, Any]]) -> Any:
     return torch.cat([weight.grad.flatten().float() for _, weight in weights]).numpy()
 
 
-def _forget_peak() -> bool:
+def forget_peak() -> bool:
     """Let the kernel count the peak of resident memory anew; False where it cannot."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -185,7 +185,7 @@ def _status(field: str) -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None)
 
 
-def _rss() -> int:
+def rss() -> int:
     found = _status("VmRSS")
     if found is None:
         import psutil  # type: ignore[import-untyped]

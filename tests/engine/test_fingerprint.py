@@ -1,5 +1,6 @@
 """One changed bit, anywhere, changes the fingerprint; storage and order of names do not."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -33,10 +34,22 @@ def test_strides_do_not_matter() -> None:
 
 
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    tensor = torch.arange(100.0)
+    tensor = torch.arange(100.0) - 50
     whole = checksum(tensor)
-    monkeypatch.setattr("unswayed.engine.fingerprint._CHUNK", 7)
+    monkeypatch.setattr("unswayed.engine.fingerprint._CPU_CHUNK", 7)
     assert checksum(tensor) == whole
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.uint8])
+@pytest.mark.parametrize("size", [0, 1, 6, 7, 8, 50])
+def test_it_is_the_sum_that_it_says(dtype: torch.dtype, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unswayed.engine.fingerprint._CPU_CHUNK", 7)
+    tensor = (100 * torch.randn(size, generator=torch.Generator().manual_seed(0))).abs().to(dtype)
+    before = tensor.clone()
+    kind = {1: "u1", 2: "<i2", 4: "<i4", 8: "<i8"}[tensor.element_size()]
+    bits = np.frombuffer(bytes(tensor.view(torch.uint8).numpy()) if size else b"", dtype=kind)
+    assert checksum(tensor) == sum(int(b) * (2 * i + 1) for i, b in enumerate(bits)) % 2**64
+    assert torch.equal(tensor, before)
 
 
 def test_names_and_shapes_count_and_order_does_not() -> None:

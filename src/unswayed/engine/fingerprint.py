@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import torch
 
-_CHUNK = 1 << 22
+_CPU_CHUNK, _CHUNK = 1 << 16, 1 << 22  # numbers at once: on a CPU, as many as stay in the cache
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -18,12 +18,13 @@ def checksum(tensor: torch.Tensor) -> int:
     does not depend on device or thread count, and one changed element always changes it, because 2i + 1 is odd.
     """
     flat = tensor.detach().contiguous().view(-1).view(_INTEGERS[tensor.element_size()])
-    total = 0
-    for start in range(0, flat.numel(), _CHUNK):
-        part = flat[start : start + _CHUNK].to(torch.int64)
-        odd = torch.arange(2 * start + 1, 2 * (start + part.numel()) + 1, 2, device=part.device)
-        total += int((part * odd).sum())
-    return total % (1 << 64)
+    size = min(flat.numel(), _CPU_CHUNK if flat.device.type == "cpu" else _CHUNK)
+    odd = torch.arange(1, 2 * size + 1, 2, device=flat.device)
+    total = torch.zeros((), dtype=torch.int64, device=flat.device)
+    for start in range(0, flat.numel(), max(size, 1)):
+        part = flat[start : start + size].to(torch.int64)
+        total += (part * odd[: len(part)]).sum() + 2 * start * part.sum()  # the numbers of a chunk begin at 2·start + 1
+    return int(total) % (1 << 64)
 
 
 def fingerprint(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:

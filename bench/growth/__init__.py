@@ -1,0 +1,1 @@
+"""The parts of `bench.scaling`: the points, one step at a point, fits, and the drawing."""
