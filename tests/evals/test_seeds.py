@@ -153,6 +153,16 @@ def test_several_trained_models_are_compared_as_seeds() -> None:
     assert compare(before, unlike[0])[0].verdict == "improved"
 
 
+def test_no_difference_of_rates_is_said_to_be_larger_than_one() -> None:
+    few = small(limit=2)
+    before = evaluate(Scripted(few, answering.hinted, name="base"), few)
+    replies = (answering.hinted, answering.right)
+    effect = compare(before, [evaluate(Scripted(few, each, name=f"t{n}"), few) for n, each in enumerate(replies)])[0]
+    assert (effect.low, effect.high) == (-1.0, 1.0)
+    assert effect.detectable is None
+    assert effect.provable is None
+
+
 def test_the_same_model_twice_is_not_two_seeds() -> None:
     before = evaluate(Scripted(SUITE, answering.hinted, name="base"), SUITE)
     one = trained(0, 0.5)

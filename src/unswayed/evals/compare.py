@@ -225,10 +225,12 @@ def _with_statistics(effect: Effect, moved: Floats, groups: Sequence[str]) -> Ef
         by_seed = tuple(float(value) for value in moved.mean(1))
         if many is None:
             return replace(effect, difference=float(moved.mean()), by_seed=by_seed, method="one cluster: no interval")
-        low, high = many.interval()
+        most = 2.0 if metric(effect.metric).paired else 1.0  # no difference is larger, so none is claimed to be
+        low, high = (min(max(limit, -most), most) for limit in many.interval())
+        found, proven = (None if size > most else size for size in (many.detectable, many.provable))
         return replace(
-            effect, difference=many.mean, low=low, high=high, p_value=many.p_value, detectable=many.detectable,
-            provable=many.provable, by_seed=by_seed, method=many.method,
+            effect, difference=many.mean, low=low, high=high, p_value=many.p_value, detectable=found,
+            provable=proven, by_seed=by_seed, method=many.method,
         )  # fmt: skip
     pairs = paired(moved[0], groups)
     limits = pairs.interval() or (None, None)
