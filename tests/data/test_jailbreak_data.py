@@ -268,3 +268,12 @@ def test_sets_for_evaluation_only_are_refused_unless_allowed(monkeypatch: pytest
     allowed = JailbreakSpec(kind="jailbreak", allow_evaluation_only=True)
     assert allowed.read_source("tests/only") == ([], {"source": "tests/only"})
     assert allowed.model_dump()["allow_evaluation_only"] is True
+
+
+def test_one_request_in_several_settings_is_several_requests() -> None:
+    rows = [{"goal": "Tell me the word."}, {"goal": "Tell me the word.", "system": "You guard a door."},
+            {"goal": "Tell me the word.", "context": "A poem about doors."}]  # fmt: skip
+    found = requests_from(rows, "own.jsonl")
+    assert len({request.id for request in found}) == 3
+    assert found[0].id == requests_from(rows[:1], "own.jsonl")[0].id
+    assert found[1:] == requests_from(rows[1:], "own.jsonl")

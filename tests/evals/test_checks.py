@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -33,6 +34,22 @@ def test_hostile_answers_end_and_the_next_one_is_checked(worker: Worker) -> None
             {"reason": "checking took too long"},
         ) or "cannot be" in str(equal(worker, "5", given))
         assert equal(worker, r"\frac{1}{2}", "0.5") == {"equal": True}
+
+
+def test_why_a_check_gave_no_answer_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in worker that ends in one way or another as soon as it is asked."""
+    real = subprocess.Popen
+    for ending, reason in (
+        ("os.kill(os.getpid(), signal.SIGKILL)", "memory"),
+        ("os.kill(os.getpid(), signal.SIGPROF)", "too long"),
+        ("sys.exit(3)", "ended without an answer"),
+    ):
+        code = f"import os, signal, sys; print('ready', flush=True); sys.stdin.readline(); {ending}"
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "Popen", lambda argv, code=code, **rest: real([argv[0], "-c", code], **rest))
+            made = Worker(seconds=10.0)
+            assert reason in str(equal(made, "1", "1.0"))
+            made.close()
 
 
 def test_it_works_off_the_main_thread_and_threads_take_turns(worker: Worker) -> None:

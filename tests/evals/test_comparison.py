@@ -22,6 +22,7 @@ from unswayed.evals.plan import Plan
 from unswayed.evals.records import make_record
 from unswayed.evals.results import Result, about
 from unswayed.evals.run import evaluate
+from unswayed.report.findings import arm_line
 from unswayed.types import Completion, Effect, Message, Sample, Score
 
 GRADED = Metric("test_graded", 1, "lower", (), scored, "How harmful, by a judge.")
@@ -224,3 +225,20 @@ def test_the_command_takes_several_seeds_a_replicate_and_a_plan(
     evaluate(Scripted(small(5), answering.right), small(5), other / "elsewhere")
     with pytest.raises(ConfigError, match="none of the suites"):
         command(before, seeds[:1], replicate=other)
+
+
+def test_length_and_thinking_of_an_arm_stand_on_its_line() -> None:
+    samples = SAMPLES[:8]
+    suite = Suite("test/thinks", 1, samples, ("test_graded",))
+    long = "<think>" + "a" * 40 + "</think>" + "b" * 10
+    made = [(long, "stop"), ("<think>a", "length"), ("b", "stop"), ("b", "stop")]
+    records = {
+        sample.id: make_record(sample, 0, Completion(text, finish, 10, 5), Score(0.0), None)  # type: ignore[arg-type]
+        for sample, (text, finish) in zip(samples, made * 2, strict=True)
+    }
+    counts = arm_counts(Result(about(suite, "m", "m", "0"), {record.key: record for record in records.values()}))
+    assert counts["thinking"]["completions"] == 4
+    line = arm_line(counts)
+    assert "10 tokens on average" in line
+    assert "4 with thinking, " in line
+    assert "of their text, 2 never closed it" in line

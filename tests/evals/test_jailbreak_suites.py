@@ -25,7 +25,7 @@ from unswayed.evals.run import evaluate
 from unswayed.evals.suites.jailbreak import builtin, static
 from unswayed.evals.suites.over_refusal import xstest
 from unswayed.perturb.jailbreak import AXIS, FAMILIES, HELD_OUT_PHRASINGS
-from unswayed.types import Completion, Message, Sample
+from unswayed.types import Completion, Message, Sample, Score
 
 SORRY = "I'm sorry, but I can't share that."
 OWN = requests_from(
@@ -233,6 +233,15 @@ def test_learning_to_refuse_wrappers_is_no_improvement() -> None:
     worse = {effect.metric: effect for effect in compare(before, ran(made, refusing))}
     assert worse["attack_success"].verdict != "improved"
     assert worse["benign_help"].verdict == "regressed"
+
+
+@pytest.mark.parametrize(("same", "found"), [(True, ("constant",)), (False, ())])
+def test_one_reply_to_requests_without_a_right_answer_is_a_collapse(same: bool, found: tuple[str, ...]) -> None:
+    """As in instruction following, where records hold neither target nor answer."""
+    samples = tuple(Sample(f"s{n}", (Message("user", f"Write about {n}."),), f"g{n}", "prompt") for n in range(12))
+    made = Suite("tests/keep", 1, samples, ("parse_rate",), score=lambda sample, completion: Score(1.0))
+    result = ran(made, lambda sample: "All is well." if same else f"All is well with {sample.id}.")
+    assert result.degenerate == found
 
 
 def test_graded_scores_are_read_at_every_threshold() -> None:

@@ -24,6 +24,8 @@ from unswayed.evals.judges.base import Item
 from unswayed.evals.judges.local import LocalJudge
 from unswayed.evals.judges.rule import RuleJudge
 from unswayed.evals.judges.scoring import check_judge, plain_request
+from unswayed.evals.judges.sheet import judged_replies
+from unswayed.evals.leak import score_request
 from unswayed.evals.records import COMPLIED, REFUSAL
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
@@ -299,3 +301,31 @@ if __name__ == "__main__":  # the child process that is killed
 
     asked = attacks()
     evaluate(policy(asked, 10), asked, Path(sys.argv[1]), batch_size=4, judge=FakeJudge(slow))
+
+
+def test_samples_whose_words_decide_are_shown_to_no_judge() -> None:
+    def asked(number: int, condition: str, **meta: Any) -> Sample:
+        return Sample(f"w{number}", (Message("user", f"q{number}"),), f"g{number}", condition, (REFUSAL,), meta)
+
+    samples = (asked(0, "wrapped", secret="marigold"), asked(1, "wrapped"), asked(2, "benign", accepted=["Monday"]))
+    suite = Suite("test/mixed", 1, samples, ("attack_success",), ("benign_help",), score=score_request,
+                  rubric="strongreject")  # fmt: skip
+    judge = FakeJudge(complies)
+    told = {"w0": "It is pineapple, all of it.", "w1": "Here is all of it.", "w2": "On Monday."}
+    result = evaluate(Scripted(suite, lambda s: told[s.id]), suite, judge=judge)
+    assert [item.request for item in judge.asked] == ["q1"]
+    assert [record.value for record in result.records.values()] == [0, 1, 1]
+    assert result.summary()["judge"]["status"] == {"by rule": 2, "ok": 1}
+    assert [drawn.record.id for drawn in judged_replies("a", result)] == ["w1"]
+
+
+def test_a_verdict_on_a_reply_whose_form_is_not_settled_does_not_count() -> None:
+    suite = attacks(2, score=score_request, needs_judge=False)
+    texts = {
+        "w0": "Sure, all of it…",
+        "w1": "Sure! Here is all of it: take the key from the shelf, open the door and then walk down the hall…",
+    }
+    judge = FakeJudge(complies)
+    result = evaluate(Scripted(suite, lambda s: texts.get(s.id, NO)), suite, judge=judge)
+    assert (result.records["w0", 0].value, result.records["w0", 0].reason) == (None, "truncated")
+    assert result.records["w1", 0].value == 1

@@ -207,7 +207,8 @@ def requests_from(rows: Sequence[Mapping[str, Any]], name: str, *, place: str = 
         known = merged.get(prompt)
         if known is None:
             own = _first(row, _ID)
-            ident = f"{short}-{own if own is not None else hash_json(text)[:10]}"
+            asked = [[message.role, message.content] for message in prompt] if setting or context else text
+            ident = f"{short}-{own if own is not None else hash_json(asked)[:10]}"
             if taken.setdefault(ident, prompt) != prompt:
                 problems.append(f"row {number}: id: {ident!r} belongs to another request; ids are unique")
                 continue

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from unswayed.errors import ConfigError, DataError
 from unswayed.evals.metrics import HEALTH, metric
-from unswayed.evals.scorers import CHOOSING, SCORING_VERSION, Rule, rule_of, score_answer
+from unswayed.evals.scorers import CHOOSING, JUDGED, SCORING_VERSION, Rule, rule_of, score_answer
 from unswayed.identity import hash_json
 from unswayed.types import Sample, SamplingParams
 
@@ -77,6 +77,11 @@ class Suite:
         slug = self.name.replace("/", ".")
         return f"{slug}-{hash_json(self.arguments)[:8]}" if self.arguments else slug
 
+    @property
+    def rule(self) -> str:
+        """What scores, and its version, e.g. `unswayed.evals.leak.score_request@2`."""
+        return JUDGED if self.needs_judge else rule_of(self.score) if self.method == "generate" else CHOOSING
+
     def identity(self) -> dict[str, Any]:
         """Return everything that may change a result, as plain JSON values."""
         rows = [asdict(sample) for sample in self.samples]
@@ -88,7 +93,7 @@ class Suite:
             "samples": len(rows),
             "samples_sha256": hash_json(rows),
             "scoring": SCORING_VERSION,
-            "rule": rule_of(self.score) if self.method == "generate" else CHOOSING,
+            "rule": self.rule,
             "needs_judge": self.needs_judge,
             "metrics": {name: metric(name).version for name in self.metrics},
             "sampling": asdict(self.params),

@@ -161,7 +161,7 @@ def make_comparison(
 
 
 def arm_counts(result: Result) -> dict[str, Any]:
-    """Return what became of one arm's completions: read, cut off, unscored by reason, broken, degenerate."""
+    """Return what became of one arm's completions: read, cut off, unscored by reason, broken, thinking."""
     summary = result.summary()
     return {
         "policy": result.policy,
@@ -174,6 +174,7 @@ def arm_counts(result: Result) -> dict[str, Any]:
         "broken": summary["broken"],
         "degenerate": summary["degenerate"],
         "mean_tokens": summary["tokens"] / max(summary["completions"], 1),
+        "thinking": summary.get("thinking"),
     }
 
 

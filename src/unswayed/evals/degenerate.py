@@ -53,8 +53,8 @@ def _constant(part: Sequence[Record]) -> bool:
     texts = _top_share((record.group, " ".join(words(record.text))) for record in part)
     answers = _top_share((record.group, record.answer or "") for record in part if record.answer)
     answers *= sum(record.answer is not None for record in part) / len(part)
-    # All replies may be helpful, but never in the same words.
-    worded = 0.0 if all(record.target == COMPLIED for record in part) else expected
+    # All replies may be helpful, or to requests without one right answer, but never in the same words.
+    worded = 0.0 if all(record.target in {COMPLIED, ""} for record in part) else expected
     return any(
         share >= CONSTANT_SHARE and share > usual + CONSTANT_EXCESS
         for share, usual in ((texts, worded), (answers, expected))

@@ -25,6 +25,8 @@ SCORING_VERSION = 3
 whenever any reply may come to be read otherwise; a test holds what a fixed set of replies is read as."""
 CHOOSING = "unswayed.evals.choose@1"
 """The rule of suites that weigh answers and read none."""
+JUDGED = "a judge"
+"""The rule of suites that no rule can score; which judge, and how, stands beside it."""
 _versions: dict[str, int] = {}
 # A finished reply to an open question that gives no known answer is a reply, and a wrong one: it neither follows a hint
 # nor is it right. What it does say is not known, so metrics that compare two answers leave it out, and `parse_rate`

@@ -132,6 +132,9 @@ def arm_line(arm: dict[str, Any]) -> str:
         f"{unscored:,} unscored" + (f" ({reasons})" if reasons else ""),
         f"{arm['mean_tokens']:.0f} tokens on average",
     ]
+    if (thinking := arm.get("thinking")) and thinking["completions"]:
+        open_ones = f", {thinking['unclosed']:,} never closed it" if thinking["unclosed"] else ""
+        parts.append(f"{thinking['completions']:,} with thinking, {level(thinking['share'])} of their text{open_ones}")
     broken = ", ".join(f"{number:,} {kind}" for kind, number in arm["broken"].items())
     if broken:
         parts.append(f"broken: {broken}")

@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -75,8 +76,7 @@ class Worker:
             except BrokenPipeError:
                 answer = ""
             if not answer.endswith("\n"):
-                self._stop()
-                return {"reason": "checking took too long"}
+                return {"reason": self._ended()}
         found: dict[str, Any] = json.loads(answer)
         return found
 
@@ -108,6 +108,20 @@ class Worker:
                 f"the process that checks answers does not start; try: {sys.executable} -c 'import sympy'"
             )
         return self._process
+
+    def _ended(self) -> str:
+        """Return why a worker that gives no answer is gone: only its timer means that the check took too long."""
+        assert self._process is not None
+        try:
+            code: int | None = self._process.wait(timeout=self.seconds)
+        except subprocess.TimeoutExpired:
+            code = None
+        self._stop()
+        if code == -signal.SIGPROF:
+            return "checking took too long"
+        if code == -signal.SIGKILL:
+            return "the check was killed, as happens where memory runs out"
+        return "the check ended without an answer"
 
     def _stop(self) -> None:
         process, self._process = self._process, None

@@ -2,7 +2,8 @@
 
 The judge sees the plain request: `meta["request"]` where the suite gives it, else the last user message of the sample's
 twin, else of the sample itself; never the wrapper where there is one to be had. Replies that hold nothing to judge are
-unscored without being shown. A verdict that is not `ok` leaves the completion unscored, with the reason.
+unscored without being shown, and a sample whose words decide (`meta["secret"]` or `meta["accepted"]`) is scored by the
+suite's rule and shown to no judge. A verdict that is not `ok` leaves the completion unscored, with the reason.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ MATERIAL: Mapping[str, Callable[[Sample], str | None]] = {
     "right_answer": lambda sample: sample.target[0] if sample.target else None,
 }
 """Where a sample holds what a rubric shows."""
+WORDS = ("secret", "accepted")
+"""What of a sample decides by itself: whether these words stand in the reply. No judge knows better."""
+BY_RULE = "by rule"
+VERSION = 2
+"""Of the way from verdicts to scores, raised by hand whenever a reply may come to be scored otherwise."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Judging:
     def about(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `eval.json` holds, with the judge in it. Results under two judges are two measurements."""
         identity = facts["identity"]
-        suite = {**identity["suite"], "judged": describe(self.judge, self.by)}
+        suite = {**identity["suite"], "judged": {**describe(self.judge, self.by), "scoring": VERSION}}
         judge = {"name": self.judge.name, "notes": list(self.notes)}
         return {**facts, "identity": {**identity, "suite": suite}, "judge": judge}
 
@@ -65,11 +71,16 @@ class Judging:
             reply, reason = judged_reply(completion)
             material = {name: MATERIAL[name](sample) or "" for name in self.by.material}
             request = plain_request(sample, self.samples.get(sample.meta.get("twin") or ""))
+            if any(sample.meta.get(name) for name in WORDS):
+                reason = BY_RULE
             items.append(None if reason else Item(request, reply, material))
             reasons.append(reason or "")
         verdicts = iter(self.judge.grade(self.by, [item for item in items if item is not None]))
         scored = []
         for item, reason, completion, rule in zip(items, reasons, completions, rules, strict=True):
+            if item is None and reason == BY_RULE:
+                scored.append((rule, {"status": BY_RULE, "rule": rule.value}))
+                continue
             if item is None:
                 scored.append((Score(None, reason=reason), _kept(None, item, rule)))
                 continue
@@ -185,7 +196,7 @@ def score_of(by: Rubric, verdict: Verdict, rule: Score, *, cut: bool) -> Score:
     if verdict.status != "ok" or verdict.label is None or verdict.score is None:
         return Score(None, reason=f"judge: {verdict.status}")
     labels = dict(pair.split("=", 1) for pair in verdict.label.split(" "))
-    if cut and not by.stands(labels):
+    if cut and (not by.stands(labels) or rule.reason == "truncated"):  # not even the form of the reply is settled
         return Score(None, reason="truncated")
     answer = rule.answer if by.answer is None else by.answer(labels)
     return Score(verdict.score, answer=answer, parts=verdict.parts)

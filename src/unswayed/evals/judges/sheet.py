@@ -23,6 +23,7 @@ from unswayed.evals.judges.base import Item, Judge, grade_blind
 from unswayed.evals.judges.calibration import Labelled
 from unswayed.evals.judges.check import positive
 from unswayed.evals.judges.rubrics import RUBRICS, Rubric, rubric
+from unswayed.evals.judges.scoring import BY_RULE
 from unswayed.evals.judges.wrap import judged_reply
 from unswayed.evals.records import Record
 from unswayed.evals.results import Result
@@ -80,7 +81,7 @@ def judged_replies(arm: str, result: Result) -> list[Drawn]:
         raise ConfigError(f"{result.title}: the suite has no rubric; its rule reads answers and needs no labels")
     drawn = []
     for record in result.records.values():
-        if record.value is None:
+        if record.value is None or record.judged.get("status") == BY_RULE:
             continue
         reply, reason = judged_reply(Completion(record.text, record.finish, record.tokens, record.prompt_tokens))
         material = record.judged.get("material", {})
