@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -145,6 +147,37 @@ def test_a_failure_elsewhere_is_the_same_failure_here() -> None:
         assert type(caught.value) is UnswayedError
     with pytest.raises(ConfigError, match="the pairs of process 1 is not that of process 0"):
         Heard({"value": "a"}, {"value": "a"}).same("the pairs", lambda: "b")
+
+
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    taken: list[int] = []
+
+    def machine(gpus: int) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"gpu {index}"))
+
+    def others(*places: str) -> Heard:
+        return Heard(*({"value": ("cuda:0", place)} for place in places))
+
+    machine(3)
+    assert [others("a", "b").device(name) for name in ("auto", "cuda", "cpu")] == ["cuda:1", "cuda:1", "cpu"]
+    assert taken == [1, 1]
+    with pytest.raises(ConfigError, match="one GPU for 3 processes"):
+        others("a", "b").device("cuda:1")
+    machine(1)  # the launcher shows each process its own GPU
+    assert others("a", "b").device("auto") == "cuda:0"
+    with pytest.raises(ConfigError, match="would compute on the same GPU"):
+        others(f"{socket.gethostname()} gpu 0", "b").device("auto")
+    machine(2)
+    late = others("a", "b")
+    late.local_rank = 2
+    with pytest.raises(ConfigError, match="number 2 on its machine, which has 2 GPUs"):
+        late.device("cuda")
+    machine(0)
+    assert others("process 0", "process 2").device("auto") == "auto"
 
 
 def test_of_several_a_signal_heard_again_at_once_is_the_same(launcher: pytest.MonkeyPatch) -> None:

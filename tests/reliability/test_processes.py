@@ -141,6 +141,26 @@ def test_anchors_probes_and_trackers(tmp_path: Path, tiny_model_dir: Path) -> No
     assert events[0] == events[1] > 0
 
 
+def test_gradients_add_up_and_none_stays_none(tmp_path: Path) -> None:
+    def program(rank: int) -> None:
+        first, second, third = (torch.nn.Parameter(torch.zeros(2, 3)) for _ in range(3))
+        first.grad = torch.full((2, 3), 0.1 + rank)
+        if rank:
+            second.grad = torch.arange(6.0).view(2, 3)
+        join().add_gradients([first, second, third])
+        assert torch.equal(first.grad, torch.tensor(0.1) + torch.full((2, 3), 1.1))
+        assert torch.equal(second.grad, torch.arange(6.0).view(2, 3))
+        assert third.grad is None
+        wide = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+        wide.grad = torch.tensor([1.0 + rank * 1e-12], dtype=torch.float64)
+        join().add_gradients([wide])
+        assert wide.grad.item() == 2.0 + 1e-12
+        assert [join().each(lambda: rank), join().first(lambda: f"by {rank}")] == [[0, 1], "by 0"]
+        assert join().any(rank == 1)
+
+    assert several(program, tmp_path) == [0, 0], _errors(tmp_path)
+
+
 # ---- stop and resume
 
 
