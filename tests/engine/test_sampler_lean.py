@@ -8,12 +8,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
+from torch.nn.utils import parametrize
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 import tiny
 from unswayed.engine import lean
 from unswayed.engine.adapters import adapter_layers, speaking
 from unswayed.engine.lean import lean_linears, product
+from unswayed.engine.lora import fuse, fused
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +91,34 @@ def test_the_adapter_that_speaks_is_the_one_that_is_added() -> None:
     assert all(not torch.allclose(one, other) for one in seen for other in (*seen, both) if one is not other)
 
 
+def test_fused_layers_are_leaner_still_and_fused_again_afterwards() -> None:
+    model = adapted()
+    layers, ids = adapter_layers(model), torch.arange(3)[:, None]
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits
+        fuse(layers)
+        with lean_linears(model):
+            assert not any(fused(layer) for layer in layers)
+            assert torch.allclose(model(input_ids=ids).logits, expected, rtol=0, atol=1e-12)
+    assert all(fused(layer) for layer in layers)
+
+
+def test_a_wide_adapter_over_narrow_weights_is_added_as_peft_adds_it() -> None:
+    model = adapted()
+    layer = model.get_base_model().model.layers[0].mlp.up_proj
+    layer.base_layer.to(torch.bfloat16)
+    layer.lora_A.to(torch.float32)
+    layer.lora_B.to(torch.float32)
+    x = torch.randn(3, 2, 24, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    with torch.no_grad():
+        expected = layer(x)
+        with lean_linears(layer):
+            assert "forward" in vars(layer)
+            found = layer(x)
+    assert found.dtype == expected.dtype == torch.bfloat16
+    assert torch.allclose(found, expected, rtol=1e-2, atol=1e-3)
+
+
 def test_layers_get_their_forward_back_even_after_an_error() -> None:
     model = adapted()
     seen = []
@@ -110,12 +140,12 @@ def test_what_is_not_plain_keeps_its_own_forward() -> None:
     first, second = body.layers[0].self_attn, body.layers[1].self_attn
     calls: list[str] = []
     first.q_proj.lora_A["default"].register_forward_hook(lambda *_: calls.append("hooked"))
-    second.k_proj.base_layer.weight = nn.Parameter(torch.zeros_like(second.k_proj.base_layer.weight, dtype=torch.half))
+    parametrize.register_parametrization(second.k_proj.base_layer, "weight", nn.Identity())
     own = second.v_proj.forward
     second.v_proj.forward = lambda x: (calls.append("own"), own(x))[1]
     with lean_linears(model):
         assert "forward" not in vars(first.q_proj)
-        assert "forward" not in vars(second.k_proj), "types differ: PEFT casts"
+        assert "forward" not in vars(second.k_proj), "its weight is computed anew at each use"
         assert "forward" in vars(first.k_proj)
         first.q_proj(torch.zeros(1, 24, dtype=torch.float64))
         second.v_proj(torch.zeros(1, 24, dtype=torch.float64))

@@ -4,7 +4,7 @@ Decoding multiplies every weight by a few rows, thousands of times. Inside `lean
 replaced by one that leaves out what only training or a large batch needs; everything else of the module stays, hooks
 included, and nothing is merged or copied. A layer that is not exactly a plain one keeps its own forward.
 
-- A LoRA layer adds its product in place: PEFT's forward makes a product, a scaled copy and a sum of full width.
+- A LoRA layer adds its product in place, as in `lora`: PEFT's forward makes a product, a scaled copy and a sum.
 - On a CPU a product of two to five rows is taken as weight x rows, which the kernels run up to twice as fast, and the
   output embedding's in pieces, whose results stay in cache.
 
@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
+
+from unswayed.engine.lora import fused
 
 FEW = range(2, 6)
 MANY = 256
@@ -37,9 +39,10 @@ def lean_linears(*roots: nn.Module) -> Iterator[None]:
     """
     replaced: dict[nn.Module, Forward] = {}
     for module in (module for root in roots for module in root.modules()):
-        forward = None if "forward" in vars(module) else _forward(module)
+        forward = _forward(module) if "forward" not in vars(module) or fused(module) else None
         if forward is not None:
             replaced[module] = forward
+    before = {module: vars(module)["forward"] for module in replaced if "forward" in vars(module)}
     try:
         for module, forward in replaced.items():
             module.forward = forward
@@ -47,6 +50,8 @@ def lean_linears(*roots: nn.Module) -> Iterator[None]:
     finally:
         for module in replaced:
             vars(module).pop("forward", None)
+        for module, forward in before.items():
+            module.forward = forward
 
 
 def product(rows_RI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
@@ -68,7 +73,7 @@ def _forward(module: Any) -> Forward | None:
     """Return a leaner forward of a module, or None where its own has to stay."""
     if type(module) is LoraLinear:
         return _adapted(module)
-    if _plain(module) and _on_cpu(module):
+    if _plain(module) and _on_cpu(module.weight):
         return _applied(module.weight, module.bias, [])
     return None
 
@@ -78,8 +83,8 @@ def _plain(module: Any) -> bool:
     return type(module) is nn.Linear and type(module.weight) is nn.Parameter
 
 
-def _on_cpu(module: Any) -> bool:
-    return module.weight.device.type == "cpu" and module.weight.dtype in {torch.float32, torch.float64}
+def _on_cpu(weight: Tensor) -> bool:
+    return weight.device.type == "cpu" and weight.dtype in {torch.float32, torch.float64}
 
 
 def _adapted(layer: Any) -> Forward | None:
@@ -92,7 +97,7 @@ def _adapted(layer: Any) -> Forward | None:
         down, up = layer.lora_A[name], layer.lora_B[name]
         if name in layer.lora_variant or not (_plain(down) and _plain(up)) or _watched(down) or _watched(up):
             return None
-        if up.bias is not None or not down.weight.dtype == up.weight.dtype == base.weight.dtype:
+        if up.bias is not None:
             return None
         low_rank.append((down.weight.t(), up.weight.t(), layer.scaling[name]))
     return _applied(base.weight, base.bias, low_rank)
@@ -104,13 +109,15 @@ def _watched(module: nn.Module) -> bool:
 
 
 def _applied(weight_OI: Tensor, bias_O: Tensor | None, low_rank: list[tuple[Tensor, Tensor, float]]) -> Forward:
-    multiply = product if weight_OI.device.type == "cpu" else nn.functional.linear
+    multiply = product if _on_cpu(weight_OI) else nn.functional.linear
 
     def forward(x: Tensor) -> Tensor:
         rows_RI = x.reshape(-1, x.shape[-1])
         out_RO = multiply(rows_RI, weight_OI, bias_O)
         for down_Ir, up_rO, scale in low_rank:
-            out_RO.addmm_(rows_RI @ down_Ir, up_rO, alpha=scale)
+            # Adapters may be float32 over bfloat16 weights; where types are equal these casts are none.
+            inner_Rr = rows_RI.to(down_Ir.dtype) @ down_Ir
+            out_RO = out_RO.to(up_rO.dtype).addmm_(inner_Rr, up_rO, alpha=scale).to(weight_OI.dtype)
         return out_RO.view(*x.shape[:-1], -1)
 
     return forward

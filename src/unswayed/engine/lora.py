@@ -25,6 +25,11 @@ def fuse(layers: Iterable[nn.Module]) -> None:
             layer.forward = MethodType(_forward, layer)
 
 
+def fused(layer: nn.Module) -> bool:
+    """Return whether a layer's forward is the one that `fuse` sets."""
+    return getattr(vars(layer).get("forward"), "__func__", None) is _forward
+
+
 def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """What PEFT's own forward returns, which still serves whatever is out of the ordinary."""
     base, active = layer.base_layer, layer._active_adapter
