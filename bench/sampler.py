@@ -1,156 +1,170 @@
-"""Decode speed: `unswayed.engine.sampler.sample` beside `transformers.generate`, alternately, on the same prompts.
+"""Decode speed: this library's sampler beside `transformers.generate`, with and without an adapter.
 
-    python bench/sampler.py [--model NAME | --random [--layers N]] [--threads 2] [--repeats 3] [--only NAME ...]
+    python -m bench.sampler [--model NAME] [--rounds 2] [--threads N] [--quick] [--only PART ...] [--out DIR]
 
-Both sample at temperature 1 without truncation. A token counts when it is part of a completion; what is computed after
-a row's stop token is not. In the workload with early stops the stop set is a sixtieth of the vocabulary, so that random
-weights give completions of about 60 tokens.
+From the root of a checkout. Each arm is a process of its own; they decode the same prompts in turn and never two at a
+time. Both draw at a temperature without truncation, and `generate` ends each row where ours ended, so that both draw
+equally many tokens. A token counts when it is part of a completion; what is computed behind a row's end does not.
+Writes sampler.json and sampler.svg.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import datetime
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import torch
+from bench.decode import summary
+from bench.decode.chart import draw
+from bench.decode.work import GENERATE, GREEDY, OURS, WORKLOADS, Order, Work, Workload
+from bench.opct_step import RESULTS, positive, say
+from bench.step import machine
+from bench.step.floor import shape_of
+from bench.step.race import Race
+from bench.step.summary import probe_summary
+from bench.step.worker import PROBE, Where
+from unswayed.errors import ConfigError, UnswayedError
+from unswayed.models import resolve
+from unswayed.rundir import write_atomic, write_json
 
-from unswayed.engine.sampler import sample
-from unswayed.seeding import seed_at
-from unswayed.types import SamplingParams
-
-Prompts = Sequence[Sequence[int]]
-
-
-@dataclass(frozen=True)
-class Workload:
-    name: str
-    prompts: int
-    n: int
-    low: int
-    high: int
-    prefix: int
-    new: int
-    stops: bool = False
-
-    def rows(self, vocab: int) -> list[list[int]]:
-        """Token ids: a common prefix, then a ragged rest."""
-        source = random.Random(7)
-        shared = [source.randrange(vocab) for _ in range(self.prefix)]
-        return [
-            shared + [source.randrange(vocab) for _ in range(source.randint(self.low, self.high))]
-            for _ in range(self.prompts)
-        ]
+RANK = 16
+GAP = {"float32": 1e-3, "float64": 1e-8, "bfloat16": 0.3}  # nats between two tokens that rounding may swap
+ARMS: dict[str, Where] = {
+    OURS: ("bench.decode.arms", {"way": OURS}),
+    GENERATE: ("bench.decode.arms", {"way": GENERATE}),
+    PROBE: ("bench.step.probe", {}),
+}
 
 
-WORKLOADS = (
-    Workload("16 rows", prompts=16, n=1, low=30, high=120, prefix=0, new=24),
-    Workload("48 rows", prompts=48, n=1, low=30, high=120, prefix=0, new=24),
-    Workload("16 prompts x 3, shared prefix", prompts=16, n=3, low=30, high=120, prefix=40, new=24),
-    Workload("64 rows, early stops", prompts=64, n=1, low=30, high=120, prefix=0, new=256, stops=True),
-)
+def measure(work: Work) -> dict[str, Any]:
+    """Run both arms over all workloads and return everything that was measured, as plain data."""
+    before = machine.load()
+    source = resolve(work.model)
+    entries: list[dict[str, Any]] = []
+    checks = {}
+    with Race([OURS, GENERATE], work, say, ARMS) as race:
+        vocabulary, dtype = (race.arms[OURS].facts[key] for key in ("vocabulary", "dtype"))
+        for adapter in (False, True):
+            facts = {name: race.arms[name].ask(Order("adapt")) for name in (OURS, GENERATE)} if adapter else {}
+            for load in work.workloads:
+                race.arms[PROBE].steps.append(race.arms[PROBE].ask(len(entries)))
+                answers = take_turns(race, load, work.rounds)
+                prompts = [len(ids) for ids in load.ids(vocabulary)]
+                entries.append(summary.entry(load, prompts, answers, adapter))
+                say(f"{load.name}, adapter {'on' if adapter else 'off'}: {entries[-1]['ratio']['rate']:.2f}")
+            checks["with adapter" if adapter else "without adapter"] = greedy_check(race, vocabulary, dtype)
+        probe = probe_summary(race.arms[PROBE].steps)
+    adapted = shape_of(facts[OURS])
+    rates = (probe["flops_per_second"], probe["bytes_per_second"])
+    for entry, load in zip(entries, work.workloads * 2, strict=True):
+        shape = adapted if entry["adapter"] else summary.without_adapter(adapted)
+        prompts = [len(ids) for ids in load.ids(vocabulary)]
+        entry["floor"] = summary.floor(shape, load, prompts, entry["lengths"], rates)
+    return {
+        "bench": "sampler",
+        "date": datetime.date.today().isoformat(),
+        "machine": {**machine.describe(), "load_before": before},
+        "versions": machine.versions(),
+        "settings": {
+            "model": source.path.name if source.kind in {"folder", "gguf"} else work.model,
+            "parameters": facts[OURS]["parameters"],
+            "dtype": dtype,
+            "rank": work.rank,
+            "threads": work.threads,
+            "rounds": work.rounds,
+        },
+        "workloads": entries,
+        "probe": probe,
+        "check": checks,
+    }
 
 
-def by_generate(model: Any, prompts: Prompts, work: Workload, stop: Sequence[int], seed: int) -> list[int]:
-    """Return completion lengths of one left-padded call."""
-    torch.manual_seed(seed)
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts for _ in range(work.n)])
-    mask = torch.tensor(
-        [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts for _ in range(work.n)]
+def take_turns(race: Race, load: Workload, rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """Let both arms decode a workload; ours goes first once, to say where rows end, and then every other round.
+
+    Where rows end early, `generate` takes minutes and goes every other round only, between two of ours.
+    """
+    answers: dict[str, list[dict[str, Any]]] = {OURS: [], GENERATE: []}
+    for number in range(rounds):
+        names = [OURS, GENERATE] if number % 2 == 0 else [GENERATE, OURS]
+        for name in [OURS] if load.stops and number % 2 else names:
+            ends = answers[OURS][0]["lengths"] if answers[OURS] else ()
+            answers[name].append(race.arms[name].ask(Order("run", load, lengths=ends)))
+            if answers[name][-1]["lengths"] != answers[OURS][0]["lengths"]:
+                raise UnswayedError(f"{load.name}: completions of {name} have other lengths than in our first round")
+    return answers
+
+
+def greedy_check(race: Race, vocabulary: int, dtype: str) -> dict[str, Any]:
+    """Compare greedy completions of both arms.
+
+    Raises:
+        UnswayedError: two tokens differ that rounding could not have swapped.
+    """
+    ours, theirs = (race.arms[name].ask(Order("greedy", GREEDY))["completions"] for name in (OURS, GENERATE))
+    gaps = []
+    for prompt, mine, its in zip(GREEDY.ids(vocabulary), ours, theirs, strict=True):
+        at = next((at for at, (one, other) in enumerate(zip(mine, its, strict=True)) if one != other), None)
+        if at is not None:
+            order = Order("gap", prefix=[*prompt, *mine[:at]], pair=(mine[at], its[at]))
+            gaps.append(race.arms[OURS].ask(order)["gap"])
+    if any(not gap <= GAP[dtype] for gap in gaps):
+        raise UnswayedError(f"greedy tokens differ from generate's by {max(gaps):.1e} nats; no time is reported")
+    largest = max(gaps, default=0.0)
+    return {"rows": len(ours), "equal": len(ours) - len(gaps), "gaps": len(gaps), "largest_gap": largest}
+
+
+def chosen(only: Sequence[str] | None, quick: bool) -> tuple[Workload, ...]:
+    """Return the workloads that were asked for.
+
+    Raises:
+        ConfigError: none has such a name.
+    """
+    found = tuple(load for load in WORKLOADS if not only or any(part in load.name for part in only))
+    if not found:
+        raise ConfigError(f"--only {' '.join(only or ())}: the workloads are {'; '.join(x.name for x in WORKLOADS)}")
+    return tuple(load.short() for load in found) if quick else found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, write; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.sampler", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    out = model.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=mask.to(model.device),
-        do_sample=True,
-        temperature=1.0,
-        top_k=0,
-        top_p=1.0,
-        max_new_tokens=work.new,
-        eos_token_id=list(stop) or None,
-        pad_token_id=0,
-    )
-    ends = set(stop)
-    rows = out[:, longest:].tolist()
-    return [next((t + 1 for t, token in enumerate(row) if token in ends), len(row)) for row in rows]
-
-
-def by_sample(model: Any, prompts: Prompts, work: Workload, stop: Sequence[int], seed: int) -> list[int]:
-    """Return completion lengths of one call of our own loop."""
-    params = SamplingParams(max_new_tokens=work.new, n=work.n)
-    seeds = [[seed_at(seed, "bench", i, j) for j in range(work.n)] for i in range(len(prompts))]
-    draws = sample(model.model, model.lm_head, prompts, params, seeds=seeds, stop_ids=frozenset(stop))
-    return [len(draw.completion_ids) for row in draws for draw in row]
-
-
-def build(name: str | None, layers: int) -> Any:
-    """A real model, or random weights in the shape of SmolLM2-135M."""
-    from transformers import AutoModelForCausalLM, LlamaConfig
-
-    if name is not None:
-        from unswayed.models import load_model, resolve
-
-        return load_model(resolve(name)).eval()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=layers,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        max_position_embeddings=8192,
-        tie_word_embeddings=True,
-    )
-    model = AutoModelForCausalLM.from_config(config).eval()
-    model.generation_config.eos_token_id = None
-    return model
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--random", action="store_true", help="random weights of the same shape instead of a model")
-    parser.add_argument("--layers", type=int, default=30, help="layers of the random model; fewer for a quick look")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="*", help="workloads whose name contains one of these")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    model = build(None if options.random else options.model, options.layers)
-    vocab = model.config.vocab_size
-    print(
-        f"{sum(p.numel() for p in model.parameters()) / 1e6:.0f} M parameters, {model.dtype}, {options.threads} threads"
-    )
-    print(f"{'workload':32}{'generate':>12}{'sample':>12}{'ratio':>8}{'mean length':>16}")
-    ways: dict[str, Callable[..., list[int]]] = {"generate": by_generate, "sample": by_sample}
-    for work in WORKLOADS:
-        if options.only and not any(part in work.name for part in options.only):
-            continue
-        prompts = work.rows(vocab)
-        stop = random.Random(1).sample(range(vocab), vocab // 60) if work.stops else []
-        rates: dict[str, list[float]] = {name: [] for name in ways}
-        lengths: dict[str, list[int]] = {name: [] for name in ways}
-        for way in ways.values():  # memory and thread pools warm up
-            way(model, prompts[:4], Workload("warm", 4, 1, 0, 0, 0, 2), [], 0)
-        for repeat in range(options.repeats):
-            for name, way in ways.items():
-                start = time.perf_counter()
-                counts = way(model, prompts, work, stop, repeat)
-                rates[name].append(sum(counts) / (time.perf_counter() - start))
-                lengths[name] += counts
-        middle = {name: statistics.median(found) for name, found in rates.items()}
-        means = " / ".join(f"{statistics.mean(found):.0f}" for found in lengths.values())
-        print(
-            f"{work.name:32}{middle['generate']:>8.1f} t/s{middle['sample']:>8.1f} t/s"
-            f"{middle['sample'] / middle['generate']:>8.2f}{means:>16}",
-            flush=True,
+    parser.add_argument("--model", default="smollm2-135m", help="alias, folder, GGUF file or hub id")
+    parser.add_argument("--rounds", type=positive, default=2, metavar="N", help="turns of each arm at each workload")
+    parser.add_argument("--threads", type=positive, default=machine.physical_cores(), metavar="N")
+    parser.add_argument("--dtype", default="auto", choices=("auto", *GAP), help="of the weights")
+    parser.add_argument("--quick", action="store_true", help="one round of small workloads; nothing is written")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="workloads whose name contains one of these")
+    parser.add_argument("--out", type=Path, help="folder of the results (bench/results)", metavar="DIR")
+    options = parser.parse_args(argv)
+    try:
+        workloads = chosen(options.only, options.quick)
+        work = Work(
+            model=options.model,
+            workloads=workloads,
+            rounds=1 if options.quick else options.rounds,
+            steps=2 * len(workloads),
+            rank=RANK,
+            threads=options.threads,
+            dtype=options.dtype,
         )
+        result = measure(work)
+        out = options.out or RESULTS
+        out.mkdir(parents=True, exist_ok=True)
+    except (UnswayedError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    print(summary.table(result), flush=True)
+    if options.out or not options.quick:
+        write_json(out / "sampler.json", result)
+        write_atomic(out / "sampler.svg", draw(result))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
