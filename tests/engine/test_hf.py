@@ -162,3 +162,36 @@ def test_dropout_is_addressed(tmp_path: Path, tiny_model_dir: Path) -> None:
     assert torch.equal(state, torch.random.get_rng_state())
     engine.version += 1
     assert _grads(engine, batch, prepared)[0] != first[0]
+
+
+def test_nothing_frozen_gets_a_gradient_and_the_input_needs_none(tmp_path: Path, tiny_model_dir: Path) -> None:
+    prepared, engine = _load(tmp_path, tiny_model_dir, EXACT)
+    _shake(engine)
+    batch = prepared.method.collect(prepared.pairs[:2], engine, Step(0, 0, PARAMS)).batch
+    needed: list[bool] = []
+    hook = engine.body.get_input_embeddings().register_forward_hook(
+        lambda _module, _args, output: needed.append(output.requires_grad)
+    )
+    engine.forward_backward(batch, prepared.method.loss)
+    hook.remove()
+    with_gradient = {name for name, weight in engine.model.named_parameters() if weight.grad is not None}
+    assert with_gradient == set(engine.trainable)
+    assert needed
+    assert not any(needed)
+
+
+def test_rollouts_of_one_prompt_compute_it_once(tmp_path: Path, tiny_model_dir: Path) -> None:
+    prepared, engine = _load(tmp_path, tiny_model_dir, EXACT)
+    batch = prepared.method.collect(prepared.pairs[:1], engine, Step(0, 0, SamplingParams(max_new_tokens=6, n=4))).batch
+    assert len(batch) == 4
+    engine.micro_batch = 4
+    seen: list[int] = []
+    hook = engine.body.get_input_embeddings().register_forward_hook(
+        lambda _module, args, _output: seen.append(args[0].numel())
+    )
+    engine.score(batch)
+    engine.forward_backward(batch, prepared.method.loss)
+    hook.remove()
+    completions = sum(len(row.completion_ids) - 1 for row in batch.rows)
+    row = batch.rows[0]
+    assert seen == [len(row.teacher_prompt_ids) + completions, len(row.prompt_ids) + completions]
