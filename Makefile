@@ -59,7 +59,7 @@ readme: $(STAMP)
 
 # bench.methods takes hours and is started by its own name.
 bench: $(STAMP)
-	@for name in sampler opct_step processes; do echo "== bench.$$name"; $(BIN)/python -m bench.$$name || exit 1; done
+	@for name in sampler opct_step loss scaling startup processes; do echo "== bench.$$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
 clean:
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
