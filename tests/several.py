@@ -16,7 +16,7 @@ import torch
 from unswayed import parallel
 
 
-def several(program: Callable[[int], object], folder: Path, size: int = 2, seconds: float = 120) -> list[int]:
+def several(program: Callable[[int], object], folder: Path, size: int = 2, seconds: float = 300) -> list[int]:
     """Run `program(rank)` in each process, its stderr in `folder/RANK.txt`; return exit codes, negative for a signal.
 
     Who is still running after `seconds` is killed: a deadlock is a failed test, not a hanging one.

@@ -223,14 +223,15 @@ def test_under_torchrun_a_signal_saves_and_the_run_goes_on(tmp_path: Path, tiny_
     file.write_text(_toml(recipe.to_dict()), encoding="utf-8")
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "--shutdown-timeout", "300",
         "-m", "unswayed", "train", str(file),
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600  # a machine may be busy; most of this is importing
     while process.poll() is None and not _rows(recipe) and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=400)
     assert process.returncode != 0
     assert said.count("everything is saved") == 1, said
     done = len(_rows(recipe))
