@@ -228,7 +228,7 @@ def _table(console: Console, title: str, rows: dict[str, Any]) -> None:
     from rich.text import Text
 
     from unswayed.printable import printable
-    from unswayed.report.numbers import level, span
+    from unswayed.report.numbers import MINUS, level, span
 
     table = Table(
         title, "sensitivity", "specificity", "kappa", "n", "unscored", "state", box=box.SIMPLE_HEAD, pad_edge=False
@@ -240,6 +240,7 @@ def _table(console: Console, title: str, rows: dict[str, Any]) -> None:
         ]
         value, low, high = row["kappa"] or (None, None, None)
         kappa = "—" if value is None else f"{value:.2f}" + ("" if low is None else f" ({low:.2f} to {high:.2f})")
+        kappa = kappa.replace("-", MINUS)
         label = Text(printable(name, newlines=False))
         table.add_row(label, *shares, kappa, str(row["labelled"]), str(row["unscored"]), row["state"])
     console.print(table)
