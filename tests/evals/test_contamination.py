@@ -51,6 +51,7 @@ def test_each_group_is_counted_once_under_the_strongest_sign() -> None:
         "3 of 4 questions (75.0%) are in the training pairs: "
         "1 by name, 1 by an equal message, 1 by thirteen words in a row"
     )
+    assert found.sentence("focus").startswith("3 of 4 focuses ")
     assert "giraffe" not in json.dumps(found.to_dict())
     with pytest.raises(DataError, match="share 2 groups") as caught:
         found.require("these")

@@ -77,11 +77,12 @@ class Contamination:
 
     def sentence(self, unit: str = "group") -> str:
         """Return the finding in words; `unit` is what a group is."""
+        units = f"{unit}es" if unit.endswith("s") else f"{unit}s"
         if not self.shared:
-            return f"none of {self.groups:,} {unit}s is in the training pairs"
+            return f"none of {self.groups:,} {units} is in the training pairs"
         ways = {"by name": self.named, "by an equal message": self.exact, "by thirteen words in a row": self.runs}
         listed = ", ".join(f"{len(found):,} {way}" for way, found in ways.items() if found)
-        return f"{self.shared:,} of {self.groups:,} {unit}s ({self.share:.1%}) are in the training pairs: {listed}"
+        return f"{self.shared:,} of {self.groups:,} {units} ({self.share:.1%}) are in the training pairs: {listed}"
 
     def require(self, what: str) -> None:
         """End where groups are shared by name or by a whole message; thirteen words alone may be a coincidence.
