@@ -50,6 +50,14 @@ class Prepared:
         identity = _identity(self.pairs, self.data_sha256)
         return identity | ({"anchors": _identity(self.anchors, self.anchors_sha256)} if self.anchors else {})
 
+    @property
+    def repeats(self) -> bool:
+        """Return whether some row stands in the run more than once."""
+        train = self.recipe.train
+        return self.steps * train.pairs_per_step > len(self.pairs) or self.steps * train.anchors_per_step > len(
+            self.anchors
+        )
+
     def pairs_of(self, step: int) -> list[TokenizedPair]:
         """Return the rows of one step, the anchors last.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from unswayed.config import OptimConfig
+from unswayed.draws import Draws
 from unswayed.engine.base import Sums
 from unswayed.engine.hf import HFEngine, sums_mean
 from unswayed.errors import DataError, NotFiniteError, OutOfMemoryError
@@ -27,9 +28,17 @@ T = TypeVar("T")
 
 
 def take_step(
-    number: int, prepared: Prepared, engine: HFEngine, state: RunState, world: World, say: Callable[[str], None]
+    number: int,
+    prepared: Prepared,
+    engine: HFEngine,
+    draws: Draws,
+    state: RunState,
+    world: World,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Collect rows once, make the updates that the method asks for, and return the step's row of metrics.
+
+    Completions that serve the whole run are taken from `draws`, and put there where they are new.
 
     Raises:
         DataError: no row of the step has a token to train on.
@@ -37,11 +46,11 @@ def take_step(
         OutOfMemoryError: one row alone does not fit.
     """
     recipe, method = prepared.recipe, prepared.method
-    drawn = engine.policy
+    policy = engine.policy
     clock = _Clock(waits=world.size > 1)
 
     def collect() -> Collected:
-        found = _fitting(number, engine, say, lambda: _collect(number, prepared, engine, shares[world.rank]))
+        found = _fitting(number, engine, say, lambda: _collect(number, prepared, engine, draws, shares[world.rank]))
         clock.lap("collect")
         return found
 
@@ -58,6 +67,10 @@ def take_step(
     collected = world.agree(collect)
     whole = _whole(number, world.each(lambda: _facts(collected)), shares)
     clock.wait()
+    rollouts = whole["rollouts"]
+    drawn = sum(rollout["pair_id"] not in draws for rollout in rollouts)
+    if collected.once and prepared.repeats:
+        draws.add(rollouts)
     lr = learning_rate(recipe.optim, number, prepared.steps)
     sums, norms, learned = Sums(0.0, 0.0, {}), [], []
     for update in range(collected.updates):
@@ -67,7 +80,7 @@ def take_step(
         learned = world.each(learn)
         part = sum((Sums(*of_one["sums"]) for of_one in learned), Sums(0.0, 0.0, {}))
         if not update:
-            world.first(lambda: write_jsonl(state.rollouts(number), whole["rollouts"]))
+            world.first(lambda: write_jsonl(state.rollouts(number), rollouts))
         world.add_gradients(engine.trainable.values())
         clock.wait()
         try:
@@ -79,7 +92,6 @@ def take_step(
         sums += part
     engine.publish()
     clock.lap("optim")
-    rollouts = whole["rollouts"]
     return {
         "step": number + 1,
         "loss": sums.total / sums.count,
@@ -91,8 +103,9 @@ def take_step(
         "tokens": whole["tokens"],
         "skipped": {reason: len(skipped) for reason, skipped in whole["skipped"].items()},
         "truncated": sum(rollout["finish"] == "length" for rollout in rollouts),
+        "drawn": drawn,
         "written_by": dict(Counter(rollout["policy"] for rollout in rollouts)),
-        "policy": drawn.fingerprint,
+        "policy": policy.fingerprint,
         "micro_batch": min(of_one["micro_batch"] for of_one in learned),
         "processes": world.size,
         "seconds": clock.seconds(),
@@ -111,7 +124,7 @@ def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
     return optim.lr
 
 
-def _collect(number: int, prepared: Prepared, engine: HFEngine, places: Sequence[int]) -> Collected:
+def _collect(number: int, prepared: Prepared, engine: HFEngine, draws: Draws, places: Sequence[int]) -> Collected:
     """Gather the rows that the pairs at `places` of the step give."""
     sampling = prepared.recipe.sampling
     params = SamplingParams(
@@ -122,9 +135,10 @@ def _collect(number: int, prepared: Prepared, engine: HFEngine, places: Sequence
         n=sampling.rollouts_per_pair,
         seed=prepared.recipe.seed,
     )
-    pairs = prepared.pairs_of(number)
-    step = Step(prepared.recipe.seed, number, params, prepared.chat.thinking, tuple(places))
-    return prepared.method.collect([pairs[place] for place in places], engine, step)
+    of_step = prepared.pairs_of(number)
+    pairs = [of_step[place] for place in places]
+    step = Step(prepared.recipe.seed, number, params, prepared.chat.thinking, tuple(places), draws.of(pairs))
+    return prepared.method.collect(pairs, engine, step)
 
 
 def _facts(collected: Collected) -> dict[str, Any]:

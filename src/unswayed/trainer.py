@@ -17,6 +17,7 @@ from typing import Any
 
 from unswayed import checkpoint as checkpoints
 from unswayed.config import Recipe
+from unswayed.draws import Draws
 from unswayed.engine.hf import HFEngine
 from unswayed.engine.load import load_engine
 from unswayed.errors import CheckpointError, ConfigError, Interrupted, UnswayedError
@@ -170,8 +171,10 @@ def _run(
         return run
     engine = _engine(prepared, world)
     world.first(lambda: state.check_teacher(engine.teacher_policy.fingerprint))
+    draws = Draws(recipe.sampling.rollouts_per_pair, engine.teacher_policy)
     if folder:
-        world.agree(lambda: engine.load(Path(folder)))
+        world.agree(partial(engine.load, Path(folder)))
+        world.agree(partial(draws.load, Path(folder)))
     world.same("the model, or its adapter,", lambda: engine.teacher_policy.fingerprint + engine.policy.fingerprint)
     world.first(lambda: state.forget_after(start))
     with (
@@ -190,7 +193,7 @@ def _run(
         def save(done: int) -> None:
             teacher = engine.teacher_fingerprint()
             world.same("the trained adapter, or the frozen model,", lambda: teacher + engine.policy.fingerprint)
-            world.first(lambda: _save(done, teacher, engine, prepared, state))
+            world.first(lambda: _save(done, teacher, engine, draws, prepared, state))
 
         world.first(lambda: monitor.look(start))  # before the first step, or what an interruption left out
         asked = world.any(stop.asked)
@@ -200,7 +203,7 @@ def _run(
                     f"{state.path}: stopped after step {number} of {prepared.steps}; everything is saved. "
                     "Go on with --resume"
                 )
-            row = take_step(number, prepared, engine, state, world, say)
+            row = take_step(number, prepared, engine, draws, state, world, say)
             world.first(partial(record, row))
             done = number + 1
             asked = world.any(stop.asked)
@@ -249,13 +252,14 @@ def _publish(prepared: Prepared, state: RunState, say: Callable[[str], None]) ->
     state.done(prepared.steps)
 
 
-def _save(done: int, teacher: str, engine: HFEngine, prepared: Prepared, state: RunState) -> None:
+def _save(done: int, teacher: str, engine: HFEngine, draws: Draws, prepared: Prepared, state: RunState) -> None:
     recipe = prepared.recipe
     state.check_teacher(teacher)
     info = {"recipe": recipe.science(), "data": prepared.data_identity, "model": state.model_identity}
-    checkpoints.save(state.path, done, lambda folder: _write(engine, folder), info, recipe.save.keep)
+    checkpoints.save(state.path, done, lambda folder: _write(engine, draws, folder), info, recipe.save.keep)
 
 
-def _write(engine: HFEngine, folder: Path) -> None:
+def _write(engine: HFEngine, draws: Draws, folder: Path) -> None:
     engine.save(folder)
+    draws.save(folder)
     write_adapter_config(folder, engine.model.peft_config["default"])

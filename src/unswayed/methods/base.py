@@ -22,6 +22,7 @@ class Step:
     """Where in the run we are: the address of every random draw, how completions are drawn, what encloses thinking.
 
     `places` is where in the step each pair stands, for a process that takes a part of it; None is the whole step.
+    `kept` has the completions of pairs that an earlier step drew for the whole run, by the pair's id.
     """
 
     seed: int
@@ -29,6 +30,7 @@ class Step:
     params: SamplingParams
     thinking: Tags | None = None
     places: Sequence[int] | None = None
+    kept: Mapping[str, Sequence[Rollout]] = field(default_factory=dict)
 
     def place(self, index: int) -> int:
         """Return the place in the step of this process's pair number `index`."""
@@ -49,6 +51,7 @@ class Collected:
     Attributes:
         batch: rows to learn from, each with a completion of at least one token that carries weight.
         rollouts: every completion that was drawn, kept or not; written to the run folder.
+        once: these rollouts are the frozen teacher's and depend on their pair alone, so they serve later steps too.
         skipped: reason to the ids of pairs that gave no row.
         updates: optimizer updates to make with these rows, each with the gradient at the weights of that moment.
     """
@@ -57,6 +60,7 @@ class Collected:
     rollouts: Sequence[Rollout] = ()
     skipped: Mapping[str, Sequence[str]] = field(default_factory=dict)
     updates: int = 1
+    once: bool = False
 
 
 class Method(Protocol):
@@ -193,20 +197,24 @@ class Taught:
         check_spans(self.config, tokens)
 
     def collect(self, pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> Collected:
-        """Let the teacher answer `teacher_prompt`.
+        """Let the teacher answer `teacher_prompt`, where it has not answered yet.
 
         The address of a draw is the pair, not the step: every epoch sees the same completion, as a stored set would.
         """
-        ids = [pair.pair.id for pair in pairs]
+        new = [pair for pair in pairs if pair.pair.id not in step.kept]
+        ids = [pair.pair.id for pair in new]
         seeds = [[seed_at(step.seed, f"target:{i}", k) for k in range(step.params.n)] for i in ids]
-        drawn = engine.sample(ids, [pair.teacher_prompt_ids for pair in pairs], step.params, seeds, "teacher")
+        prompts = [pair.teacher_prompt_ids for pair in new]
+        answers = iter(engine.sample(ids, prompts, step.params, seeds, "teacher") if new else [])
+        drawn = [step.kept[pair.pair.id] if pair.pair.id in step.kept else next(answers) for pair in pairs]
         sources = [
             Source(pair, rollout.completion_ids, rollout.finish)
             for pair, rollouts in zip(pairs, drawn, strict=True)
             for rollout in rollouts
         ]
         rows, skipped = weigh(sources, self.config, step)
-        return Collected(PairedBatch(tuple(rows)), [rollout for rollouts in drawn for rollout in rollouts], skipped)
+        rollouts = [rollout for of_pair in drawn for rollout in of_pair]
+        return Collected(PairedBatch(tuple(rows)), rollouts, skipped, once=True)
 
     def loss(self, student: Scored, batch: PairedBatch) -> LossOutput:
         """Return the summed negative log-likelihood of the completions, in nats."""
