@@ -36,7 +36,7 @@ def draw(result: Mapping[str, Any]) -> str:
         canvas.text(LABELS - 8, y + BAR - 2, one["name"], align="right", size=SMALL)
         kind = "with adapter" if one["adapter"] else "without adapter"
         canvas.text(LABELS - 8, y + 2 * BAR, kind, align="right", color="muted", size=SMALL)
-        for row, (name, arm) in enumerate(one["arms"].items()):
+        for row, (name, arm) in enumerate((name, one["arms"][name]) for name in COLOURS):
             line = y + row * (BAR + 1)
             canvas.box(at(0), line, at(arm["tokens_per_second"]) - at(0), BAR, arm_ink(COLOURS[name]), kind="data")
             for seconds in arm["rounds"]:

@@ -61,7 +61,7 @@ WORKLOADS = (
     Workload("16 rows", prompts=16, n=1, prefix=0, new=24),
     Workload("48 rows", prompts=48, n=1, prefix=0, new=24),
     Workload("16 prompts x 3, shared prefix", prompts=16, n=3, prefix=40, new=24),
-    Workload(f"64 rows, mean {MEAN} of at most 256", prompts=64, n=1, prefix=0, new=256, stops=True),
+    Workload(f"64 rows, mean {MEAN}, cap 256", prompts=64, n=1, prefix=0, new=256, stops=True),
 )
 WARM = Workload("warm", prompts=4, n=1, prefix=0, new=2, low=2, high=4)
 GREEDY = Workload("greedy", prompts=8, n=1, prefix=12, new=16)
