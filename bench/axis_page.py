@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from bench.step.chart import standing
 from unswayed.report.canvas import house_style
 from unswayed.report.forest import forest
 from unswayed.report.numbers import change, level, span
@@ -76,7 +77,4 @@ def draw(result: Mapping[str, Any]) -> str:
     svg = forest(SimpleNamespace(suites=suites), name=f"axis-{result['axis']}")  # type: ignore[arg-type]
     if svg is None:
         raise ValueError(f"{result['axis']}: nothing was paired")
-    opening, rest = svg.split(">", 1)
-    width, height = opening.split('viewBox="', 1)[1].split('"', 1)[0].split()[2:]
-    size = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
-    return f"{opening.replace('<svg', f'<svg {size}', 1)}>{STYLE}{rest}\n"
+    return standing(svg, STYLE)

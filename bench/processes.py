@@ -22,14 +22,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.opct_step import RANK, RESULTS, WARMUP, positive
 from bench.step import machine
 from bench.step.work import Work, write_work_pairs
 from unswayed.errors import UnswayedError
 from unswayed.rundir import read_jsonl, write_json
-
-RESULTS = Path(__file__).parent / "results"
-WARMUP = 1
-RANK = 16
 
 Arm = tuple[int, int]
 Row = dict[str, Any]
@@ -148,11 +145,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m bench.processes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="smollm2-135m", help="alias, folder, GGUF file or hub id")
-    parser.add_argument("--pairs", type=int, default=8, metavar="N", help="pairs a step")
-    parser.add_argument("--new-tokens", type=int, default=16, metavar="N", help="longest completion")
-    parser.add_argument("--steps", type=int, default=2, metavar="N", help=f"measured steps, after {WARMUP} warm-up")
-    parser.add_argument("--rounds", type=int, default=2, metavar="N")
-    parser.add_argument("--threads", type=int, default=machine.physical_cores(), metavar="N", help="of all processes")
+    parser.add_argument("--pairs", type=positive, default=8, metavar="N", help="pairs a step")
+    parser.add_argument("--new-tokens", type=positive, default=16, metavar="N", help="longest completion")
+    parser.add_argument(
+        "--steps", type=positive, default=2, metavar="N", help=f"measured steps, after {WARMUP} warm-up"
+    )
+    parser.add_argument("--rounds", type=positive, default=2, metavar="N")
+    parser.add_argument(
+        "--threads", type=positive, default=machine.physical_cores(), metavar="N", help="of all processes"
+    )
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
     options = parser.parse_args(argv)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.decode.summary import headline
 from bench.decode.work import GENERATE, OURS, TITLES
-from bench.step.chart import EDGE, LINE, STYLE, WIDTH, scale
+from bench.step.chart import EDGE, LINE, WIDTH, scale, standing
 from unswayed.report.canvas import SMALL, Canvas, house_style, measure, wrap
 from unswayed.report.svg import arm_ink, ink
 
@@ -37,19 +37,16 @@ def draw(result: Mapping[str, Any]) -> str:
         kind = "with adapter" if one["adapter"] else "without adapter"
         canvas.text(LABELS - 8, y + 2 * BAR, kind, align="right", color="muted", size=SMALL)
         for row, (name, arm) in enumerate((name, one["arms"][name]) for name in COLOURS):
-            line = y + row * (BAR + 1)
-            canvas.box(at(0), line, at(arm["tokens_per_second"]) - at(0), BAR, arm_ink(COLOURS[name]), kind="data")
+            low = y + row * (BAR + 1)
+            canvas.box(at(0), low, at(arm["tokens_per_second"]) - at(0), BAR, arm_ink(COLOURS[name]), kind="data")
             for seconds in arm["rounds"]:
-                canvas.mark(at(one["tokens"] / seconds), line + BAR / 2, 0, ink("ink"), size=4, kind="data")
+                canvas.mark(at(one["tokens"] / seconds), low + BAR / 2, 0, ink("ink"), size=4, kind="data")
         canvas.line([at(best)] * 2, [y - 2, y + 2 * BAR + 3], ink("ink"), kind="data")
         canvas.text(WIDTH - EDGE, y + BAR + 4, f"{one['ratio']['rate']:.2f}x", align="right")
     shown = ", ".join(
         f"{one['name']} {'with' if one['adapter'] else 'without'} adapter {one['ratio']['rate']:.2f}" for one in loads
     )
-    svg = canvas.svg("sampler", f"Decoding: {headline(result)}. Our rate over generate's: {shown}.")
-    opening, rest = svg.split(">", 1)
-    size = f'xmlns="http://www.w3.org/2000/svg" width="{WIDTH:g}" height="{height:g}"'
-    return f"{opening.replace('<svg', f'<svg {size}', 1)}>{STYLE}{rest}\n"
+    return standing(canvas.svg("sampler", f"Decoding: {headline(result)}. Our rate over generate's: {shown}."))
 
 
 def _legend(canvas: Canvas, y: float) -> None:

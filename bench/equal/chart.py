@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.equal.table import COLUMNS, OURS
-from bench.step.chart import STYLE
+from bench.step.chart import standing
 from unswayed.report.canvas import SMALL, Canvas, house_style, wrap
 from unswayed.report.svg import arm_ink, ink
 
@@ -40,10 +40,7 @@ def draw(result: Mapping[str, Any], headline: str) -> str:
         f"{row['title']}: " + ", ".join(f"{COLUMNS[c][0]} {100 * row[c]['value']:.0f}%" for c in COLUMNS)
         for _, row in rows
     )
-    svg = canvas.svg("methods", f"{headline} {shown}.")
-    opening, rest = svg.split(">", 1)
-    size = f'xmlns="http://www.w3.org/2000/svg" width="{WIDTH:g}" height="{bottom + LINE * 2:g}"'
-    return f"{opening.replace('<svg', f'<svg {size}', 1)}>{STYLE}{rest}\n"
+    return standing(canvas.svg("methods", f"{headline} {shown}."))
 
 
 def _panel(

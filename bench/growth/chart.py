@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.growth.points import AXES
-from bench.kl.chart import standing
-from bench.step.chart import EDGE, LINE
+from bench.step.chart import EDGE, LINE, standing
 from unswayed.report.canvas import SMALL, Canvas, house_style, wrap
 from unswayed.report.svg import arm_ink, ink
 
@@ -41,7 +40,7 @@ def draw(result: Mapping[str, Any], about: str) -> str:
             _plot(canvas, left, at, x, y, [(fit["intercept"] + fit["slope"] * one) / scale for one in x])
             if row:
                 canvas.text(left, at + HIGH + 28, axis.unit, color="muted", size=SMALL)
-    return standing(canvas, "scaling", f"Memory above set-up and seconds of one OPCT step: {about}.")
+    return standing(canvas.svg("scaling", f"Memory above set-up and seconds of one OPCT step: {about}."))
 
 
 def _plot(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.kl.work import OURS, OURS_TRAINED
-from bench.step.chart import BAR, EDGE, LINE, SPACE, STEP, STYLE, WIDTH, scale
+from bench.step.chart import BAR, EDGE, LINE, SPACE, STEP, WIDTH, scale, standing
 from unswayed.report.canvas import SMALL, Canvas, house_style, wrap
 from unswayed.report.svg import arm_ink, ink
 
@@ -38,14 +38,7 @@ def draw(result: Mapping[str, Any], about: str) -> str:
     for place, (name, mib) in enumerate(above.items()):
         _bar(canvas, top + LINE / 2 + STEP * place, name, arms[name]["title"], at(mib), f"{mib:.0f} MiB")
     shown = ", ".join(f"{arm['title']} {arm['seconds']:.2f} s" for arm in arms.values())
-    return standing(canvas, "loss", f"Exact reverse KL, {about}. Median seconds: {shown}.")
-
-
-def standing(canvas: Canvas, name: str, description: str) -> str:
-    """Return the canvas as a file of its own size, with its colours."""
-    opening, rest = canvas.svg(name, description).split(">", 1)
-    size = f'xmlns="http://www.w3.org/2000/svg" width="{canvas.width:g}" height="{canvas.height:g}"'
-    return f"{opening.replace('<svg', f'<svg {size}', 1)}>{STYLE}{rest}\n"
+    return standing(canvas.svg("loss", f"Exact reverse KL, {about}. Median seconds: {shown}."))
 
 
 def _bar(canvas: Canvas, top: float, name: str, title: str, end: float, value: str) -> float:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.kl.chart import standing
-from bench.step.chart import BAR, EDGE, LINE, SPACE, STEP, WIDTH, scale
+from bench.step.chart import BAR, EDGE, LINE, SPACE, STEP, WIDTH, scale, standing
 from unswayed.report.canvas import SMALL, Canvas, house_style, measure, wrap
 from unswayed.report.svg import arm_ink
 
@@ -46,4 +45,4 @@ def draw(result: Mapping[str, Any], about: str) -> str:
             left += seconds
         canvas.text(WIDTH - EDGE, y + BAR - 3, f"{start['parts']['total']:.1f} s", align="right")
     shown = ", ".join(f"{start['title']} {start['parts']['total']:.1f} s" for start in starts.values())
-    return standing(canvas, "startup", f"Time to the first step, {about}: {shown}.")
+    return standing(canvas.svg("startup", f"Time to the first step, {about}: {shown}."))

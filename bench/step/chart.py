@@ -65,10 +65,15 @@ def draw(result: Mapping[str, Any]) -> str:
         canvas.box(at(0), y, at(mib) - at(0), BAR, ink("muted"), kind="data")
         canvas.text(WIDTH - EDGE, y + BAR - 3, f"{mib:.0f} MiB", align="right")
     shown = ", ".join(f"{title} {total:.2f} s" for title, _, total, _ in rows)
-    svg = canvas.svg("opct-step", f"One OPCT step: {headline(result)}. Median seconds a step: {shown}.")
+    return standing(canvas.svg("opct-step", f"One OPCT step: {headline(result)}. Median seconds a step: {shown}."))
+
+
+def standing(svg: str, style: str = STYLE) -> str:
+    """Return a drawing made for a page as a file of its own size, with its colours."""
     opening, rest = svg.split(">", 1)
-    size = f'xmlns="http://www.w3.org/2000/svg" width="{WIDTH:g}" height="{height:g}"'
-    return f"{opening.replace('<svg', f'<svg {size}', 1)}>{STYLE}{rest}\n"
+    width, height = opening.split('viewBox="', 1)[1].split('"', 1)[0].split()[2:]
+    size = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+    return f"{opening.replace('<svg', f'<svg {size}', 1)}>{style}{rest}\n"
 
 
 def _legend(canvas: Canvas, y: float) -> None:
