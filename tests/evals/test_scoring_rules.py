@@ -68,15 +68,15 @@ NEEDS_MORE: dict[Rule, tuple[tuple[Sample, ...], tuple[str, ...]]] = {
 """Rules that ask a package of the extra `capability`."""
 
 DIGESTS = {
-    "unswayed.evals.scorers.score_answer@1, scoring 3": "4ed39a6d7e686c07",
-    "unswayed.evals.suites.consistency.score_twin@1, scoring 3": "1e5dc4bb80fce278",
-    "unswayed.evals.mathematics.score_number@2, scoring 3": "8d8956c1257bb3e8",
-    "unswayed.evals.leak.score_request@2, scoring 3": "d5857eee5ec1a250",
-    "unswayed.evals.refusal.score_compliance@1, scoring 3": "be76d62f3e4f4e49",
-    "unswayed.evals.refusal.score_refusal@1, scoring 3": "767e180732bbcf95",
-    "unswayed.evals.suites.safety_awareness.score_warning@1, scoring 3": "90a962533b8aa973",
-    "unswayed.evals.mathematics.score_mathematics@1, scoring 3": "0cffa2d2c54bfafa",
-    "unswayed.evals.suites.instruction_following.score_instructions@1, scoring 3": "134407f7e350617a",
+    "answers/v1, scoring 3": "4ed39a6d7e686c07",
+    "twins/v1, scoring 3": "1e5dc4bb80fce278",
+    "numbers/v2, scoring 3": "8d8956c1257bb3e8",
+    "requests/v2, scoring 3": "d5857eee5ec1a250",
+    "compliance/v1, scoring 3": "be76d62f3e4f4e49",
+    "refusals/v1, scoring 3": "767e180732bbcf95",
+    "warnings/v1, scoring 3": "90a962533b8aa973",
+    "math/v1, scoring 3": "0cffa2d2c54bfafa",
+    "instructions/v1, scoring 3": "134407f7e350617a",
 }
 """What the rules make of the replies above, by the versions it holds for. Where a digest has changed, replies are
 scored otherwise than before: raise the version in `@rule(…)`, or SCORING_VERSION where all rules are concerned, and
@@ -115,9 +115,9 @@ def test_a_rule_with_a_checker_changes_only_with_its_version(rule: Rule) -> None
 
 def test_every_rule_of_ours_has_a_digest() -> None:
     suites()  # imports them all
-    ours = {name for name in rules() if name.startswith("unswayed.")}
-    held = {rule_of(rule).partition("@")[0] for rule in (*CORPUS, *NEEDS_MORE)}
-    assert ours - held == {"unswayed.evals.suites.sage._needs_judge"}
+    ours = set(rules())
+    held = {rule_of(rule) for rule in (*CORPUS, *NEEDS_MORE)}
+    assert ours - held == {"judged/v1"}
     assert not held - ours
     assert len(DIGESTS) == len(held)
 
@@ -144,11 +144,11 @@ def test_the_identity_names_the_rule_and_whether_a_judge_is_needed() -> None:
     own = Suite("test/rule", 1, (CAPITAL,), ("accuracy_clean",))
     found = own.identity()
     assert found["rule"] == rule_of(score_answer)
-    assert re.fullmatch(r"unswayed\.evals\.scorers\.score_answer@\d+", found["rule"])
+    assert re.fullmatch(r"answers/v\d+", found["rule"])
     assert found["needs_judge"] is False
     for other in (replace(own, score=score_refusal), replace(own, needs_judge=True, rubric="sage")):
         assert differences(found, other.identity())
-    assert replace(own, method="choose").identity()["rule"] == "unswayed.evals.choose@1"
+    assert replace(own, method="choose").identity()["rule"] == "log-likelihood/v1"
 
     def mine(sample: Sample, completion: Completion) -> Score:
         return Score(1.0)

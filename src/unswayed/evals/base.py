@@ -79,7 +79,7 @@ class Suite:
 
     @property
     def rule(self) -> str:
-        """What scores, and its version, e.g. `unswayed.evals.leak.score_request@2`."""
+        """What scores, and its version, e.g. `requests/v2`."""
         return JUDGED if self.needs_judge else rule_of(self.score) if self.method == "generate" else CHOOSING
 
     def identity(self) -> dict[str, Any]:

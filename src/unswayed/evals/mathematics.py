@@ -88,7 +88,7 @@ def final_answer(reply: str, *, cut: bool = False) -> Final | None:
     return Final(_bare(formulas[-1]), False) if formulas else None
 
 
-@rule(1)
+@rule("math", version=1)
 def score_mathematics(sample: Sample, completion: Completion) -> Score:
     """Return 1 if the final answer equals the sample's, else 0; unscored where none is reached or it cannot be checked.
 
@@ -112,7 +112,7 @@ def score_mathematics(sample: Sample, completion: Completion) -> Score:
     return Score(float(found["equal"]), answer=final.text)
 
 
-@rule(2)
+@rule("numbers", version=2)
 def score_number(sample: Sample, completion: Completion) -> Score:
     """Return 1 if the final number equals the sample's, else 0; unscored where none is reached.
 

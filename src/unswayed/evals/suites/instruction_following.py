@@ -70,7 +70,7 @@ def ifeval(
     )
 
 
-@rule(1)
+@rule("instructions", version=1)
 def score_instructions(sample: Sample, completion: Completion) -> Score:
     """Return 1 if the reply keeps every instruction strictly, else 0, with the loose and the instruction-level numbers.
 

@@ -36,7 +36,7 @@ COUNTER = (
 )  # fmt: skip
 
 
-@rule(1)
+@rule("warnings", version=1)
 def score_warning(sample: Sample, completion: Completion) -> Score:
     """Return whether a reply warns of the fact; `sample.meta["warning"]` holds its key phrases.
 

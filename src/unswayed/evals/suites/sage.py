@@ -181,6 +181,6 @@ def _by_fact(rows: Sequence[dict[str, Any]], which: _Set) -> dict[str, dict[str,
     return facts
 
 
-@rule(1)
+@rule("judged", version=1)
 def _needs_judge(sample: Sample, completion: Completion) -> Score:
     return Score(None, reason="needs a judge")
