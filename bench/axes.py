@@ -21,9 +21,9 @@ from typing import Any
 
 from bench.axis_page import draw, table
 from bench.step import machine
-from unswayed.config import Recipe
-from unswayed.errors import UnswayedError
-from unswayed.rundir import write_atomic, write_json
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import UnswayedError
+from unswayed.core.files import write_atomic, write_json
 
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parents[1]

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from bench.step.chart import standing
+from unswayed.core.types import Effect, Estimate
 from unswayed.report.canvas import house_style
 from unswayed.report.forest import forest
 from unswayed.report.numbers import change, level, span
-from unswayed.types import Effect, Estimate
 
 HEALTH = ("parse_rate", "truncation_rate")
 STYLE = """<style>

@@ -24,8 +24,8 @@ from bench.step import machine
 from bench.step.race import Race
 from bench.step.summary import probe_summary
 from bench.step.worker import PROBE
-from unswayed.errors import ConfigError, UnswayedError
-from unswayed.rundir import write_atomic, write_json
+from unswayed.core.errors import ConfigError, UnswayedError
+from unswayed.core.files import write_atomic, write_json
 
 WARMUP = 1
 

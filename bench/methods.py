@@ -20,8 +20,8 @@ from bench.equal.arms import ARMS, DRAWS, MODEL, NEW_TOKENS, RANK, RATES, STEPS
 from bench.equal.chart import draw
 from bench.equal.schedule import SEEDS, run_all
 from bench.step import machine
-from unswayed.errors import UnswayedError
-from unswayed.rundir import write_atomic, write_json
+from unswayed.core.errors import UnswayedError
+from unswayed.core.files import write_atomic, write_json
 
 RESULTS = Path(__file__).parent / "results"
 HEADLINE = (

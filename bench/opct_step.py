@@ -23,9 +23,9 @@ from bench.step.floor import shape_of
 from bench.step.race import Race
 from bench.step.work import OURS, TRLS, Work, arms_for, write_work_pairs
 from bench.step.worker import PROBE
-from unswayed.errors import UnswayedError
-from unswayed.prepare import prepare
-from unswayed.rundir import write_atomic, write_json
+from unswayed.core.errors import UnswayedError
+from unswayed.core.files import write_atomic, write_json
+from unswayed.train.prepare import prepare
 
 RESULTS = Path(__file__).parent / "results"
 WARMUP = 1

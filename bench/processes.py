@@ -25,8 +25,8 @@ from typing import Any
 from bench.opct_step import RANK, RESULTS, WARMUP, positive
 from bench.step import machine
 from bench.step.work import Work, write_work_pairs
-from unswayed.errors import UnswayedError
-from unswayed.rundir import read_jsonl, write_json
+from unswayed.core.errors import UnswayedError
+from unswayed.core.files import read_jsonl, write_json
 
 Arm = tuple[int, int]
 Row = dict[str, Any]

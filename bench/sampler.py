@@ -26,9 +26,9 @@ from bench.step.floor import shape_of
 from bench.step.race import Race
 from bench.step.summary import probe_summary
 from bench.step.worker import PROBE, Where
-from unswayed.errors import ConfigError, UnswayedError
+from unswayed.core.errors import ConfigError, UnswayedError
+from unswayed.core.files import write_atomic, write_json
 from unswayed.models import resolve
-from unswayed.rundir import write_atomic, write_json
 
 RANK = 16
 GAP = {"float32": 1e-3, "float64": 1e-8, "bfloat16": 0.3}  # nats between two tokens that rounding may swap

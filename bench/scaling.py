@@ -24,7 +24,7 @@ from bench.growth.points import AXES, BASE, Point
 from bench.opct_step import RESULTS, positive, say
 from bench.step import machine
 from bench.step.race import THREAD_VARIABLES
-from unswayed.rundir import write_atomic, write_json
+from unswayed.core.files import write_atomic, write_json
 
 
 def run(names: Sequence[str], threads: int, steps: int) -> dict[str, Any]:

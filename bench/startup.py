@@ -28,9 +28,9 @@ from bench.start.child import PARTS
 from bench.start.pairs import write
 from bench.step import machine
 from bench.step.race import THREAD_VARIABLES
-from unswayed.errors import UnswayedError
+from unswayed.core.errors import UnswayedError
+from unswayed.core.files import write_atomic, write_json
 from unswayed.models import resolve
-from unswayed.rundir import write_atomic, write_json
 
 FEW, PER_STEP, NEW_TOKENS = 32, 4, 8
 

@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.step import machine
-from unswayed.data.sources import source
-from unswayed.errors import UnswayedError
-from unswayed.evals.base import Suite, needs, suite, suites
+from unswayed.core.errors import UnswayedError
+from unswayed.core.files import read_jsonl, write_atomic, write_json
+from unswayed.evals.registry import needs, suite, suites
 from unswayed.evals.results import EVAL, RECORDS, RESULTS, Result
-from unswayed.rundir import read_jsonl, write_atomic, write_json
+from unswayed.evals.suite import Suite
+from unswayed.sources.catalogue import source
 
 RESULTS_FOLDER = Path(__file__).parent / "results"
 BATCH = 8

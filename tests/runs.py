@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unswayed.config import Recipe
+from unswayed.config.recipe import Recipe
 
 ROWS = [
     {"id": f"pair-{i}", "prompt": f"yes I think it is {i + 1}. what is {i}?" + " and why" * (i % 3),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from unswayed.chat import Chat
-from unswayed.engine.sampler import Draw
-from unswayed.methods.labels.base import Context, Judge, Scorer
-from unswayed.types import Finish, Message, PromptPair, SamplingParams, Score
+from unswayed.chat.render import Chat
+from unswayed.core.types import Finish, Message, PromptPair, SamplingParams, Score
+from unswayed.engine.decode.sampler import Draw
+from unswayed.labels.base import Context, Judge, Scorer
 
 Reply = Callable[[str, SamplingParams, int], str | Draw]
 STOP = 2

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed.batching import common_prefix, common_suffix, micro_batches, pad
+from unswayed.engine.batching import common_prefix, common_suffix, micro_batches, pad
 
 rows = st.lists(st.lists(st.integers(0, 3), max_size=6), min_size=1, max_size=6)
 

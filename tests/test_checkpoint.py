@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from unswayed import checkpoint
-from unswayed.errors import CheckpointError
-from unswayed.rundir import dump_json
+from unswayed.core.errors import CheckpointError
+from unswayed.core.files import dump_json
+from unswayed.train import checkpoint
 
 
 def _write(folder: Path) -> None:

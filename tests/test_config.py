@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from unswayed.config import Recipe, Table
-from unswayed.errors import ConfigError
+from unswayed.config.recipe import Recipe, Table
+from unswayed.core.errors import ConfigError
 
 MINIMAL = """
 name = "a-run"

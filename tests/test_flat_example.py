@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import runs
-from unswayed.trainer import train
+from unswayed.train.loop import train
 
 ROOT = Path(__file__).parents[1]
 

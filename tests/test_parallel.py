@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed import parallel
-from unswayed.errors import ConfigError, NotFiniteError, UnswayedError
-from unswayed.parallel import LostProcess, Processes, World, join, leads, refuse_several, share, tells, together
-from unswayed.signals import StopSignals
+from unswayed.core.errors import ConfigError, NotFiniteError, UnswayedError
+from unswayed.core.launcher import leads, refuse_several
+from unswayed.core.signals import StopSignals
+from unswayed.train import distributed as parallel
+from unswayed.train.distributed import LostProcess, Processes, World, join, share, tells, together
 
 LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed.printable import csv_cell, printable
+from unswayed.core.printable import csv_cell, printable
 
 ANY = st.text(st.characters(codec=None, exclude_categories=()))  # surrogates and unassigned code points included
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed.quoting import disarm, quoted, shown, skeleton, transcript
-from unswayed.types import Message
+from unswayed.core.quoting import disarm, quoted, shown, skeleton, transcript
+from unswayed.core.types import Message
 
 NAMES = ("request", "reply")
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from unswayed.config import Recipe
-from unswayed.data.build import build_pairs
+from unswayed.config.recipe import Recipe
+from unswayed.data.build.pairs import build_pairs
 from unswayed.data.read import write_pairs
 from unswayed.demo import plan
+from unswayed.engine.policy import load_policy
 from unswayed.evals.run import evaluate
 from unswayed.perturb import sycophancy
-from unswayed.policy import load_policy
-from unswayed.trainer import train
+from unswayed.train.loop import train
 
 if TYPE_CHECKING:
     from unswayed.models import ModelSource

@@ -10,13 +10,13 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from unswayed.config import Recipe
-from unswayed.data.build import build_pairs
-from unswayed.data.items import fact_items
+from unswayed.config.labels import LabelRecipe
+from unswayed.config.recipe import Recipe
+from unswayed.data.build.pairs import build_pairs
 from unswayed.data.read import write_pairs
-from unswayed.label_recipe import LabelRecipe
-from unswayed.labelling import label
-from unswayed.trainer import train
+from unswayed.labels.run import label
+from unswayed.questions.items import fact_items
+from unswayed.train.loop import train
 
 if TYPE_CHECKING:
     from unswayed.models import ModelSource

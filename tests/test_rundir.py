@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from unswayed.errors import ConfigError, DataError, LockedError
-from unswayed.rundir import (
+from unswayed.core.errors import ConfigError, DataError, LockedError
+from unswayed.core.files import (
     append_jsonl,
     check_name,
     dump_json,

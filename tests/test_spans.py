@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed.chat import Chat
-from unswayed.spans import span_weights, thinking_mask
+from unswayed.chat.render import Chat
+from unswayed.chat.spans import span_weights, thinking_mask
 
 ONE = ((7,), (8,))
 HARMONY = ((20, 21, 22), (23,))  # <|channel|>analysis<|message|> … <|end|>

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import runs
-from unswayed import tokencache
-from unswayed.chat import Chat
-from unswayed.errors import DataError
-from unswayed.prepare import prepare
-from unswayed.tokencache import Rendered, obtain, token_folder
-from unswayed.types import Message, PromptPair
+from unswayed.chat.render import Chat
+from unswayed.core.errors import DataError
+from unswayed.core.types import Message, PromptPair
+from unswayed.train import token_cache as tokencache
+from unswayed.train.prepare import prepare
+from unswayed.train.token_cache import Rendered, obtain, token_folder
 
 PAIRS = [
     PromptPair(f"q{n}", (Message("user", f"a b {n}"),), (Message("user", f"c {n}"),), target=f"t{n}") for n in range(4)

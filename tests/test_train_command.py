@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import runs
-from unswayed.errors import ConfigError
-from unswayed.step import learning_rate
-from unswayed.trainer import train
+from unswayed.core.errors import ConfigError
+from unswayed.train.loop import train
+from unswayed.train.step import learning_rate
 
 
 def _file(tmp_path: Path, model: Path, **top: Any) -> Path:
@@ -122,7 +122,7 @@ def test_a_tracker_that_is_not_installed_is_named(tmp_path: Path, tiny_model_dir
 
 
 def test_learning_rates() -> None:
-    from unswayed.config import OptimConfig
+    from unswayed.config.recipe import OptimConfig
 
     def rates(**fields: Any) -> list[float]:
         return [learning_rate(OptimConfig(lr=1.0, **fields), step, 6) for step in range(6)]

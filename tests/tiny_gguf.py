@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tiny
-from unswayed.models.aliases import SMOLLM2_135M, Alias
+from unswayed.models.gguf.aliases import SMOLLM2_135M, Alias
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -10,10 +10,10 @@ import torch
 from bench.decode.work import GENERATE, WARM, Order, Work, Workload
 from bench.step import worker
 from bench.step.worker import Control, model_facts, set_adapter
-from unswayed.engine.sampler import sample
+from unswayed.core.seeding import seed_at
+from unswayed.core.types import SamplingParams
+from unswayed.engine.decode.sampler import sample
 from unswayed.models import load_model, resolve
-from unswayed.seeding import seed_at
-from unswayed.types import SamplingParams
 
 Completions = list[list[int]]
 

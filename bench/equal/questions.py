@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.equal.arms import DRAWS, NEW_TOKENS
-from unswayed.data.build import build_pairs
-from unswayed.data.items import HELD_OUT_TOPICS, Item, arithmetic_items, fact_items
+from unswayed.core.seeding import rng
+from unswayed.core.types import PromptPair
+from unswayed.data.build.pairs import build_pairs
 from unswayed.data.split import HoldOut
-from unswayed.evals.base import Suite
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites.sycophancy import suggested_answer
 from unswayed.perturb import sycophancy
-from unswayed.seeding import rng
-from unswayed.types import PromptPair
+from unswayed.questions.items import HELD_OUT_TOPICS, Item, arithmetic_items, fact_items
 
 SPLIT_SEED = 0
 """Decides which question is where. It is the same for every arm and training seed."""

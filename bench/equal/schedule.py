@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.equal.arms import ARMS, RATES
-from unswayed.errors import UnswayedError
-from unswayed.rundir import write_json
+from unswayed.core.errors import UnswayedError
+from unswayed.core.files import write_json
 
 TUNING_SEED = 100
 SEEDS = (1, 2, 3)

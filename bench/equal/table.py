@@ -12,7 +12,7 @@ from scipy import stats
 from bench.equal.arms import ARMS, DRAWS, MODEL, NEW_TOKENS, PAIRS, RANK, RATES, STEPS
 from bench.equal.questions import QUESTIONS, TUNING
 from bench.equal.schedule import SEEDS, TUNING_SEED, Job, choose
-from unswayed.evals.stats import estimate, paired_difference
+from unswayed.stats.intervals import estimate, paired_difference
 
 OURS = "opct"
 # name -> title, the sets it is over, the metric, the better direction

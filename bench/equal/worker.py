@@ -20,19 +20,19 @@ import torch
 
 from bench.equal.arms import ARMS, MODEL, NEW_TOKENS, label_recipe, train_recipe
 from bench.equal.questions import asked
-from unswayed.config import Recipe
+from unswayed.config.labels import LabelRecipe
+from unswayed.config.recipe import Recipe
+from unswayed.core.files import read_jsonl, write_json
+from unswayed.core.seeding import seed_at
+from unswayed.core.types import SamplingParams
 from unswayed.data.read import write_pairs
-from unswayed.evals.base import Suite
+from unswayed.engine.policy import LoadedPolicy, load_policy
 from unswayed.evals.metrics import metric
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
-from unswayed.label_recipe import LabelRecipe
-from unswayed.labelling import label
-from unswayed.policy import LoadedPolicy, load_policy
-from unswayed.rundir import read_jsonl, write_json
-from unswayed.seeding import seed_at
-from unswayed.trainer import train
-from unswayed.types import SamplingParams
+from unswayed.evals.suite import Suite
+from unswayed.labels.run import label
+from unswayed.train.loop import train
 
 METRICS = ("hint_following", "accuracy_clean", "accuracy_right_hint", "accuracy_wrong_hint", "truncation_rate")
 

@@ -21,9 +21,9 @@ def measure(job: tuple[Point, int, int]) -> dict[str, Any]:
     point, threads, steps = job
     import torch
 
-    from unswayed.methodconfig import OPCTConfig
+    from unswayed.config.methods import OPCTConfig
+    from unswayed.core.types import SamplingParams
     from unswayed.methods import OPCT, Step
-    from unswayed.types import SamplingParams
 
     torch.set_num_threads(threads)
     engine, pairs = _engine(point), _pairs(point)
@@ -92,8 +92,8 @@ def _engine(point: Point) -> Any:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    from unswayed.engine.hf import HFEngine
-    from unswayed.engine.load import quiet_peft
+    from unswayed.engine.hf.engine import HFEngine
+    from unswayed.engine.hf.load import quiet_peft
 
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -110,8 +110,8 @@ def _engine(point: Point) -> Any:
 
 def _pairs(point: Point) -> list[Any]:
     """Return pairs of random prompts of equal length whose two sides differ."""
-    from unswayed.seeding import rng
-    from unswayed.types import Message, PromptPair, TokenizedPair
+    from unswayed.core.seeding import rng
+    from unswayed.core.types import Message, PromptPair, TokenizedPair
 
     draw = rng(0, "prompts")
     asked = (Message("user", "?"),)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.kl.work import OURS, OURS_TRAINED, PRODUCTS, TITLES, TRAINED, Work
 from bench.step.summary import TOLERANCE
-from unswayed.errors import UnswayedError
+from unswayed.core.errors import UnswayedError
 
 
 def arm_summary(name: str, facts: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], warmup: int) -> dict[str, Any]:

@@ -70,10 +70,12 @@ def main(path: Path) -> None:
     import peft  # noqa: F401
 
     clock.lap("peft")
-    from unswayed import prepare, tokencache, trainer
-    from unswayed.chat import Chat
-    from unswayed.config import Recipe
-    from unswayed.engine.hf import HFEngine
+    from unswayed.chat.render import Chat
+    from unswayed.config.recipe import Recipe
+    from unswayed.engine.hf.engine import HFEngine
+    from unswayed.train import loop as trainer
+    from unswayed.train import prepare
+    from unswayed.train import token_cache as tokencache
 
     clock.lap("unswayed")
     setattr(tokencache, "token_folder", lambda: Path(job["tokens"]))  # noqa: B010

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from unswayed.data.build import build_pairs
-from unswayed.data.items import arithmetic_items
+from unswayed.core.types import Message, PromptPair
+from unswayed.data.build.pairs import build_pairs
 from unswayed.data.read import write_pairs
 from unswayed.perturb.sycophancy import TRAIN_FAMILIES
-from unswayed.types import Message, PromptPair
+from unswayed.questions.items import arithmetic_items
 
 ITEMS = 200
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from bench.step.work import Work
 from bench.step.worker import Completions, Control, gradient, model_facts, set_adapter
-from unswayed.engine.load import load_engine
+from unswayed.core.types import PairedBatch, Rollout, SamplingParams
+from unswayed.engine.hf.load import load_engine
 from unswayed.methods import Step
-from unswayed.prepare import prepare
-from unswayed.types import PairedBatch, Rollout, SamplingParams
+from unswayed.train.prepare import prepare
 
 
 def run(work: Work, control: Control) -> None:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from bench.step.work import Work
 from bench.step.worker import Completions, Control, gradient, model_facts, set_adapter
-from unswayed.engine.load import quiet_peft
+from unswayed.engine.hf.load import quiet_peft
 from unswayed.models import load_model
-from unswayed.prepare import prepare
+from unswayed.train.prepare import prepare
 
 
 def run(work: Work, control: Control) -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.step.worker import ARMS, PROBE, Where, serve
-from unswayed.errors import UnswayedError
+from unswayed.core.errors import UnswayedError
 
 Say = Callable[[str], None]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

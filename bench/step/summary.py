@@ -10,9 +10,9 @@ import numpy as np
 
 from bench.step.floor import Rows, Shape, floor
 from bench.step.work import OURS, PHASES, PLAIN, TITLES, TRLS
-from unswayed.batching import common_prefix
-from unswayed.errors import UnswayedError
-from unswayed.types import TokenizedPair
+from unswayed.core.errors import UnswayedError
+from unswayed.core.types import TokenizedPair
+from unswayed.engine.batching import common_prefix
 
 TOLERANCE = {"float32": (1e-3, 1e-2), "float64": (1e-8, 1e-7), "bfloat16": (0.1, 0.3)}  # of losses, of gradients
 

@@ -24,9 +24,9 @@ from trl.experimental.sdft.sdft_trainer import DemonstrationTeacherContextBuilde
 
 from bench.step.work import Work
 from bench.step.worker import Completions, Control, gradient, model_facts, set_adapter
-from unswayed.engine.load import quiet_peft
+from unswayed.engine.hf.load import quiet_peft
 from unswayed.models import load_model
-from unswayed.prepare import prepare
+from unswayed.train.prepare import prepare
 
 
 class TeacherPrompt(DemonstrationTeacherContextBuilder):  # type: ignore[misc]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unswayed.config import Recipe
-from unswayed.data.build import build_pairs
-from unswayed.data.items import arithmetic_items
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import ConfigError
+from unswayed.data.build.pairs import build_pairs
 from unswayed.data.read import write_pairs
-from unswayed.errors import ConfigError
 from unswayed.perturb.sycophancy import TRAIN_FAMILIES
+from unswayed.questions.items import arithmetic_items
 
 OURS, TRL, TRL_CHECKPOINTED, TRL_PARTS, PLAIN = "unswayed", "trl", "trl_checkpointed", "trl_parts", "transformers"
 TRLS = (TRL, TRL_CHECKPOINTED, TRL_PARTS)

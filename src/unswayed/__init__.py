@@ -14,12 +14,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from unswayed._version import __version__
+
 if TYPE_CHECKING:
-    from unswayed import errors, losses
+    from unswayed import losses
     from unswayed.api import ACT, BCT, OPCT, SFT, BCTSoft
-    from unswayed.config import Recipe
-    from unswayed.data.read import read_pairs, write_pairs
-    from unswayed.errors import (
+    from unswayed.config.recipe import Recipe
+    from unswayed.core import errors
+    from unswayed.core.errors import (
         CheckpointError,
         ConfigError,
         DataError,
@@ -29,13 +31,7 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         UnswayedError,
     )
-    from unswayed.evals.base import suite
-    from unswayed.evals.compare import compare
-    from unswayed.evals.run import evaluate
-    from unswayed.perturb.base import perturbation
-    from unswayed.policy import load_policy
-    from unswayed.trainer import train
-    from unswayed.types import (
+    from unswayed.core.types import (
         Completion,
         Effect,
         Estimate,
@@ -47,8 +43,13 @@ if TYPE_CHECKING:
         Score,
         TextPolicy,
     )
-
-__version__ = "0.1.0"
+    from unswayed.data.read import read_pairs, write_pairs
+    from unswayed.engine.policy import load_policy
+    from unswayed.evals.compare.compare import compare
+    from unswayed.evals.registry import suite
+    from unswayed.evals.run import evaluate
+    from unswayed.perturb.base import perturbation
+    from unswayed.train.loop import train
 
 __all__ = [
     "ACT",
@@ -91,9 +92,9 @@ __all__ = [
 # Where each public name lives. The modules `errors` and `losses` are public themselves.
 _HOMES = {
     "unswayed.api": ("ACT", "BCT", "OPCT", "SFT", "BCTSoft"),
-    "unswayed.config": ("Recipe",),
+    "unswayed.config.recipe": ("Recipe",),
     "unswayed.data.read": ("read_pairs", "write_pairs"),
-    "unswayed.errors": (
+    "unswayed.core.errors": (
         "CheckpointError",
         "ConfigError",
         "DataError",
@@ -103,13 +104,13 @@ _HOMES = {
         "OutOfMemoryError",
         "UnswayedError",
     ),
-    "unswayed.evals.compare": ("compare",),
+    "unswayed.evals.compare.compare": ("compare",),
     "unswayed.evals.run": ("evaluate",),
-    "unswayed.evals.base": ("suite",),
+    "unswayed.evals.suite": ("suite",),
     "unswayed.perturb.base": ("perturbation",),
-    "unswayed.policy": ("load_policy",),
-    "unswayed.trainer": ("train",),
-    "unswayed.types": (
+    "unswayed.engine.policy": ("load_policy",),
+    "unswayed.train.loop": ("train",),
+    "unswayed.core.types": (
         "Completion",
         "Effect",
         "Estimate",

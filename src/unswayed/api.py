@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from unswayed.config import Recipe
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_file
+from unswayed.core.types import PromptPair
 from unswayed.data.read import write_pairs
-from unswayed.errors import ConfigError
-from unswayed.identity import hash_file
-from unswayed.trainer import Run, train
-from unswayed.types import PromptPair
+from unswayed.train.loop import Run, train
 
 # Settings that most people touch, by the name they expect, and where they live in a recipe.
 SHORT = {

@@ -12,25 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unswayed import __version__
-from unswayed.config import Recipe
-from unswayed.data.build import build_pairs
-from unswayed.data.items import HELD_OUT_TOPICS, Item, arithmetic_items, fact_items
+from unswayed._version import __version__
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import ConfigError
+from unswayed.core.seeding import rng
+from unswayed.core.types import Effect, Score
+from unswayed.data.build.pairs import build_pairs
 from unswayed.data.read import write_pairs
 from unswayed.data.split import HoldOut
-from unswayed.errors import ConfigError
-from unswayed.evals.base import Suite
-from unswayed.evals.compare import compare, compare_all
+from unswayed.engine.policy import load_policy
+from unswayed.evals.compare.compare import compare, compare_all
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites.sycophancy import suggested_answer
 from unswayed.perturb import sycophancy
-from unswayed.policy import load_policy
+from unswayed.questions.items import HELD_OUT_TOPICS, Item, arithmetic_items, fact_items
 from unswayed.report.html import write_report
 from unswayed.report.model import Answer, Arm, Cell, Draw, Report, Row, Transcript, draw_transcripts, read_curves
-from unswayed.seeding import rng
-from unswayed.trainer import train
-from unswayed.types import Effect, Score
+from unswayed.train.loop import train
 
 MODEL = "smollm2-135m"
 MARGIN = 0.05

@@ -11,9 +11,9 @@ import pytest
 from bench.axes import AXES, COST, RESULTS, ROOT, main, run, without_ids
 from bench.axis_page import draw, effects, table
 
-from unswayed.config import Recipe
-from unswayed.data.spec import load_spec
-from unswayed.errors import UnswayedError
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import UnswayedError
+from unswayed.data.build.run import load_spec
 from unswayed.evals.arguments import read_arguments
 
 

@@ -14,9 +14,9 @@ from bench.equal.chart import draw
 from bench.equal.schedule import SEEDS, TUNING_SEED, Job, choose
 
 from bench import methods
-from unswayed.config import Recipe
-from unswayed.errors import UnswayedError
-from unswayed.label_recipe import LabelRecipe
+from unswayed.config.labels import LabelRecipe
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import UnswayedError
 
 METRICS = ("hint_following", "accuracy_clean", "accuracy_right_hint", "accuracy_wrong_hint", "truncation_rate")
 

@@ -16,7 +16,7 @@ import pytest
 from bench.kl.summary import check_summary, ratios
 from bench.kl.work import OURS, OURS_TRAINED, TITLES, TRL, TRL_TRAINED
 
-from unswayed.errors import UnswayedError
+from unswayed.core.errors import UnswayedError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from bench.step.work import Work
 
 from bench import processes
-from unswayed.config import Recipe
-from unswayed.errors import UnswayedError
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import UnswayedError
 
 WORK = Work("m", "pairs.jsonl", pairs=8, steps=3, new_tokens=16, rank=16, threads=2)
 

@@ -19,7 +19,7 @@ from bench.decode.work import GENERATE, OURS, WORKLOADS, Workload
 from bench.sampler import chosen, main
 from bench.step.floor import Shape
 
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = Shape(body=100, adapter=10, head=40, layers=0, attention_width=3, kv_width=1, bytes=2)

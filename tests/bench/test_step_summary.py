@@ -16,8 +16,8 @@ from bench.step import summary
 from bench.step.work import PHASES, Work, arms_for, write_work_pairs
 from bench.step.worker import ARMS, Control, run
 
+from unswayed.core.errors import ConfigError, UnswayedError
 from unswayed.data.read import read_pairs
-from unswayed.errors import ConfigError, UnswayedError
 
 IDS = [[[1, 2], [3]]]
 

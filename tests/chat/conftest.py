@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zoo
 
-from unswayed.chat import Chat
+from unswayed.chat.render import Chat
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from unswayed.chat import Chat
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.text import visible_reply
-from unswayed.types import Message
+from unswayed.chat.render import Chat
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Message
+from unswayed.readers.text import visible_reply
 
 if TYPE_CHECKING:
     from unswayed.models import ModelSource
@@ -472,7 +472,7 @@ def test_a_clock_behind_a_system_message_is_found_too(chat_of: ChatOf) -> None:
 
 
 def test_importing_chat_loads_no_torch_and_no_transformers() -> None:
-    program = "import sys, unswayed.chat; print({'torch', 'transformers', 'jinja2'} & {*sys.modules})"
+    program = "import sys, unswayed.chat.render; print({'torch', 'transformers', 'jinja2'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"
 

@@ -12,10 +12,10 @@ import zoo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed.chat import Chat
-from unswayed.chatcheck import Lengths, excerpt
-from unswayed.errors import DataError
-from unswayed.types import Message, PromptPair, Role
+from unswayed.chat.check import Lengths, check_pairs, excerpt
+from unswayed.chat.render import Chat
+from unswayed.core.errors import DataError
+from unswayed.core.types import Message, PromptPair, Role
 
 ChatOf = Callable[..., Chat]
 
@@ -31,7 +31,7 @@ def pair(id_: str = "q1", prompt: object = "is it the sky?", teacher: object = "
 
 def problems(chat: Chat, *pairs: PromptPair, max_new_tokens: int = 16) -> list[str]:
     with pytest.raises(DataError) as caught:
-        chat.check(pairs, max_new_tokens)
+        check_pairs(chat, pairs, max_new_tokens)
     assert caught.value.exit_code == 3
     return list(caught.value.problems)
 
@@ -44,7 +44,7 @@ def test_good_pairs_are_reported_with_their_lengths(name: str, chat_of: ChatOf) 
         pair("b", "the " * 40, "no"),
         pair("c", teacher=say(("user", "x"), ("assistant", "y"), ("user", "z"))),
     ]
-    report = chat.check(pairs, 16)
+    report = check_pairs(chat, pairs, 16)
     student = [len(chat.render(p.prompt)) for p in pairs]
     teacher = [len(chat.render(p.teacher_prompt)) for p in pairs]
     assert (report.pairs, report.longest, report.max_new_tokens) == (3, "b", 16)
@@ -62,7 +62,7 @@ def test_lengths_p95_is_the_nearest_rank() -> None:
 
 def test_no_pairs_is_an_error(chat_of: ChatOf) -> None:
     with pytest.raises(DataError, match="no pairs"):
-        chat_of("chatml").check([], 16)
+        check_pairs(chat_of("chatml"), [], 16)
 
 
 # Special tokens
@@ -86,7 +86,7 @@ def test_special_tokens_in_text_are_refused_with_token_pair_side_and_message(cha
 
 
 def test_special_tokens_can_be_allowed_and_are_then_counted(chat_of: ChatOf) -> None:
-    report = chat_of("chatml", allow_special_tokens=True).check([pair("q7", "hello<|im_end|>")], 16)
+    report = check_pairs(chat_of("chatml", allow_special_tokens=True), [pair("q7", "hello<|im_end|>")], 16)
     assert any("special tokens in 1 message," in line and "q7" in line for line in report.warnings)
 
 
@@ -103,7 +103,7 @@ def test_marks_that_the_template_writes_are_refused_from_users_only(chat_of: Cha
     assert chat.frame_tokens == {"<think>", "</think>"}
     assert "contains '</think>'" in problems(chat, pair("bad", "really?</think>yes"))[0]
     opened = say(("user", "x"), ("assistant", "<think>\nso"))
-    assert chat.check([pair("good", opened, opened)], 16).pairs == 1
+    assert check_pairs(chat, [pair("good", opened, opened)], 16).pairs == 1
 
 
 def test_marks_around_a_users_message_are_refused_from_everyone(chat_of: ChatOf) -> None:
@@ -112,22 +112,22 @@ def test_marks_around_a_users_message_are_refused_from_everyone(chat_of: ChatOf)
     assert "user" not in chat.special_tokens | chat.frame_tokens  # a word that was added to the vocabulary
     history = say(("user", "x"), ("assistant", "y<user>z"), ("user", "w"))
     assert "message 2 (assistant) contains '<user>'" in problems(chat, pair("bad", history))[0]
-    assert chat.check([pair("good", "the user")], 16).pairs == 1
+    assert check_pairs(chat, [pair("good", "the user")], 16).pairs == 1
 
 
 def test_characters_that_the_tokenizer_does_not_know_are_reported(chat_of: ChatOf) -> None:
-    report = chat_of("narrow").check([pair("a", "é ü"), pair("b", "the sky")], 16)
+    report = check_pairs(chat_of("narrow"), [pair("a", "é ü"), pair("b", "the sky")], 16)
     assert [
         line for line in report.warnings if "does not know" in line and "1 prompt with" in line and "pair a," in line
     ]
-    assert not chat_of("mistral").check([pair("a", "é ü")], 16).warnings
+    assert not check_pairs(chat_of("mistral"), [pair("a", "é ü")], 16).warnings
 
 
 def test_a_special_token_that_only_the_normaliser_makes_is_found(chat_of: ChatOf, tmp_path: object) -> None:
     chat = chat_of("upper")
     assert chat.render(say(("user", "a<|STOP|>b"))).count(chat.tokenizer.convert_tokens_to_ids("<|stop|>")) == 1
     assert "normaliser" in problems(chat, pair("bad", "a<|STOP|>b"))[0]
-    assert chat.check([pair("good", "A STOP b")], 16).pairs == 1
+    assert check_pairs(chat, [pair("good", "A STOP b")], 16).pairs == 1
 
 
 # Roles and contents
@@ -137,7 +137,7 @@ def test_a_template_without_a_system_role_names_the_pattern_and_what_to_do(chat_
     chat = chat_of("mistral")
     system = say(("system", "be brief"), ("user", "the sky?"))
     with pytest.raises(DataError) as caught:
-        chat.check([pair(f"q{number}", teacher=system) for number in range(30)], 16)
+        check_pairs(chat, [pair(f"q{number}", teacher=system) for number in range(30)], 16)
     assert caught.value.problems[0] == (
         "pair q0, teacher prompt: the chat template refuses the roles system, user: "
         "Conversation roles must alternate user/assistant/user/assistant"
@@ -146,7 +146,7 @@ def test_a_template_without_a_system_role_names_the_pattern_and_what_to_do(chat_
     assert "30 x the chat template refuses the messages" in str(caught.value)
     assert "first user message" in str(caught.value)
     assert "and 10 more (30 in all)" in str(caught.value)
-    assert chat_of("gemma").check([pair(teacher=system)], 16).pairs == 1
+    assert check_pairs(chat_of("gemma"), [pair(teacher=system)], 16).pairs == 1
 
 
 def test_a_template_that_drops_a_role_is_found_even_where_its_words_stand_elsewhere(chat_of: ChatOf) -> None:
@@ -166,13 +166,13 @@ def test_a_template_that_changes_or_cuts_content_is_found(chat_of: ChatOf) -> No
 
 
 def test_stripped_white_space_is_no_loss(chat_of: ChatOf) -> None:
-    assert chat_of("llama").check([pair("q1", "  the sky?\n\n")], 16).pairs == 1
+    assert check_pairs(chat_of("llama"), [pair("q1", "  the sky?\n\n")], 16).pairs == 1
 
 
 def test_thinking_left_out_of_earlier_turns_is_told_apart(chat_of: ChatOf) -> None:
     chat = chat_of("thinking")
     history = say(("user", "x"), ("assistant", "<think>\nit is so\n</think>\n\nyes, it is"), ("user", "sure?"))
-    report = chat.check([pair("q1", history, "sure?")], 16)
+    report = check_pairs(chat, [pair("q1", history, "sure?")], 16)
     assert any(
         "thinking" in line and "1 time," in line and "pair q1, student prompt" in line for line in report.warnings
     )
@@ -196,7 +196,7 @@ def test_prefills_must_be_equal_on_both_sides(chat_of: ChatOf) -> None:
     chat = chat_of("llama")
     sky, sea = (say(("user", "where?"), ("assistant", f"In the {word}")) for word in ("sky", "sea"))
     shorter = say(("user", "?"), ("assistant", "In the sky"))
-    assert chat.check([pair("q1", sky, shorter)], 16).pairs == 1
+    assert check_pairs(chat, [pair("q1", sky, shorter)], 16).pairs == 1
     assert problems(chat, pair("q2", sky, sea)) == [
         "pair q2: student has prefill 'In the sky', teacher has prefill 'In the sea'"
     ]
@@ -212,7 +212,7 @@ def test_generation_prompts_must_be_equal_on_both_sides(chat_of: ChatOf) -> None
         "{{- '<|im_start|>assistant\n' }}{%- if '/quick' in messages[0].content %}{{- 'Short:' }}{%- endif %}",
     )
     chat = chat_of("chatml", template=moody)
-    assert chat.check([pair("q1", "a /quick", "b /quick"), pair("q2")], 16).pairs == 2
+    assert check_pairs(chat, [pair("q1", "a /quick", "b /quick"), pair("q2")], 16).pairs == 2
     assert problems(chat, pair("q3", "a /quick", "b")) == [
         r"pair q3: student begins with '<|im_start|>assistant\nShort:', teacher with '<|im_start|>assistant\n'"
     ]
@@ -223,7 +223,7 @@ def test_a_generation_prompt_that_melts_into_the_text_before_it_is_found(chat_of
         "chatml",
         template="{%- for m in messages %}{{- m.content }}{%- endfor %}{{- 'the answer:' if add_generation_prompt }}",
     )
-    assert chat.check([pair("q1", "a b", "b")], 16).pairs == 1
+    assert check_pairs(chat, [pair("q1", "a b", "b")], 16).pairs == 1
     found = problems(chat, pair("q2", "a ", "a"))  # ` the` and `the` are two tokens of this tokenizer
     assert found[0].startswith("pair q2: ")
     assert "other tokens" in found[0]
@@ -233,7 +233,7 @@ def test_a_generation_prompt_that_melts_into_the_text_before_it_is_found(chat_of
 @given(contents=st.tuples(*[st.text(alphabet="the sky?\n 世", min_size=1).filter(str.strip)] * 2))
 def test_ordinary_text_is_never_refused(contents: tuple[str, str], all_chats: list[Chat]) -> None:
     for chat in all_chats:
-        assert chat.check([pair("q1", *contents)], 16).pairs == 1
+        assert check_pairs(chat, [pair("q1", *contents)], 16).pairs == 1
 
 
 @pytest.fixture(scope="module")
@@ -252,19 +252,21 @@ def test_prompts_that_leave_no_room_are_listed_with_their_lengths(chat_of: ChatO
         f"pair long, student prompt: {length} + 256 > 512 tokens"
     ]
     exact = 512 - length
-    assert chat.check([short, long], exact).pairs == 2
+    assert check_pairs(chat, [short, long], exact).pairs == 2
     assert len(problems(chat, short, long, max_new_tokens=exact + 1)) == 1
 
 
 def test_an_unknown_context_is_said(chat_of: ChatOf, tmp_path: object) -> None:
-    assert any("context length is unknown" in line for line in chat_of("endless").check([pair()], 10**6).warnings)
+    assert any(
+        "context length is unknown" in line for line in check_pairs(chat_of("endless"), [pair()], 10**6).warnings
+    )
 
 
 def test_ids_without_a_row_in_the_embedding_are_found(chat_of: ChatOf) -> None:
     found = problems(chat_of("cut"), pair("q1", "ing yes"))
     assert re.fullmatch(r"pair q1, student prompt: id \d+ of 270 rows", found[0])
     largest = max(chat_of("chatml").render(say(("user", "is it the sky?"))))
-    assert replace(chat_of("chatml"), embedding_rows=largest + 1).check([pair()], 16).pairs == 1
+    assert check_pairs(replace(chat_of("chatml"), embedding_rows=largest + 1), [pair()], 16).pairs == 1
     assert f"id {largest} of {largest} rows" in problems(replace(chat_of("chatml"), embedding_rows=largest), pair())[0]
 
 
@@ -276,7 +278,7 @@ def test_every_kind_of_problem_shows_among_the_first_lines(chat_of: ChatOf) -> N
     pairs = [pair(f"s{number}", teacher=say(("system", "x"), ("user", "y"))) for number in range(50)]
     pairs += [pair("token", "</s>"), pair("long", "a b " * 300)]
     with pytest.raises(DataError) as caught:
-        chat.check(pairs, 16)
+        check_pairs(chat, pairs, 16)
     printed = str(caught.value)
     assert len(caught.value.problems) == 52
     assert all(f"pair {id_}, " in printed for id_ in ("s0", "token", "long"))
@@ -308,5 +310,5 @@ def test_checking_is_quick(chat_of: ChatOf) -> None:
     chat = chat_of("chatml")
     pairs = [pair(f"q{number}", f"{number} " + "the sky " * 25, "the sky?") for number in range(400)]
     start = time.process_time()
-    chat.check(pairs, 16)
+    check_pairs(chat, pairs, 16)
     assert time.process_time() - start < 4

@@ -15,11 +15,11 @@ import zoo
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from unswayed.chat import Chat
+from unswayed.chat.render import Chat
 from unswayed.cli.show import _table, show, view
-from unswayed.errors import ConfigError, DataError
-from unswayed.methodconfig import OPCTConfig
-from unswayed.types import Message, PromptPair
+from unswayed.config.methods import OPCTConfig
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Message, PromptPair
 
 ROWS: list[dict[str, Any]] = [
     {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from unswayed.data.requests import codewords
-from unswayed.evals.leak import score_request
-from unswayed.types import Completion, Sample
+from unswayed.core.types import Completion, Sample
+from unswayed.evals.scoring.leak import score_request
+from unswayed.questions.requests import codewords
 
 DECLINING = (
     "I'm sorry, but I can't share that. Feel free to ask me anything else.",

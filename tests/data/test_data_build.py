@@ -9,19 +9,21 @@ from pathlib import Path
 import pytest
 
 import unswayed as uw
-from unswayed import rundir
-from unswayed.data.build import build_pairs, hint_problem
-from unswayed.data.hints import HintSpec
-from unswayed.data.items import HELD_OUT_TOPICS, Item, arithmetic_items, fact_items
-from unswayed.data.parts import choose_units
+from unswayed.core import files as rundir
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.hashing import hash_file
+from unswayed.core.types import Message, PromptPair
+from unswayed.data.build.hints import HintSpec
+from unswayed.data.build.manifest import manifest_of
+from unswayed.data.build.pairs import build_pairs, hint_problem
+from unswayed.data.build.parts import choose_units
+from unswayed.data.build.run import build_files, load_spec
+from unswayed.data.build.spec import SplitSpec
 from unswayed.data.read import read_pairs
-from unswayed.data.spec import SplitSpec, build_files, load_spec, manifest_of
 from unswayed.data.split import check_split
-from unswayed.errors import ConfigError, DataError
-from unswayed.identity import hash_file
 from unswayed.perturb import base, sycophancy
 from unswayed.perturb.base import Prompt
-from unswayed.types import Message, PromptPair
+from unswayed.questions.items import HELD_OUT_TOPICS, Item, arithmetic_items, fact_items
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "data" / "sycophancy.toml"
 FOOD = fact_items("food")

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from unswayed.chat import Chat
-from unswayed.data.build import build_pairs
+from unswayed.chat.render import Chat
+from unswayed.core.errors import DataError
+from unswayed.core.files import dump_json
+from unswayed.core.overlap import find_overlap, normalise
+from unswayed.core.types import Message, PromptPair
+from unswayed.data.build.pairs import build_pairs
+from unswayed.data.build.run import build_files
 from unswayed.data.check import check_file, check_pairs, require
-from unswayed.data.items import fact_items
-from unswayed.data.overlap import find_overlap, normalise
 from unswayed.data.read import write_pairs
-from unswayed.data.spec import build_files
-from unswayed.errors import DataError
 from unswayed.perturb import sycophancy
-from unswayed.rundir import dump_json
-from unswayed.types import Message, PromptPair
+from unswayed.questions.items import fact_items
 
 PAIRS = build_pairs(fact_items("food"), per_item=2)
 

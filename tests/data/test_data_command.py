@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from unswayed.cli.data import app
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Message, PromptPair
 from unswayed.data.read import read_pairs, write_pairs
-from unswayed.errors import ConfigError, DataError
-from unswayed.types import Message, PromptPair
 
 SPEC = 'items = ["facts"]\nn = 60\n[split]\nfamilies = ["authority"]\n'
 

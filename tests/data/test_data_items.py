@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from unswayed.data.items import (
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.overlap import words
+from unswayed.questions.items import (
     ARITHMETIC_TOPICS,
     FACT_TOPICS,
     HELD_OUT_TOPICS,
@@ -19,8 +21,6 @@ from unswayed.data.items import (
     item_problems,
     read_items,
 )
-from unswayed.data.overlap import words
-from unswayed.errors import ConfigError, DataError
 
 FACTS = fact_items()
 SUMS = arithmetic_items()

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from unswayed.data.build import build_pairs, hint_problem
+from unswayed.core.errors import DataError
+from unswayed.core.types import Message, PromptPair
+from unswayed.data.build.pairs import build_pairs, hint_problem
+from unswayed.data.build.poses import poses
+from unswayed.data.build.run import build_files
 from unswayed.data.check import check_pairs
-from unswayed.data.choices import listed_options
-from unswayed.data.items import Item, arithmetic_items, fact_items
-from unswayed.data.poses import poses
-from unswayed.data.spec import build_files
-from unswayed.errors import DataError
 from unswayed.perturb import names
-from unswayed.types import Message, PromptPair
+from unswayed.questions.choices import listed_options
+from unswayed.questions.items import Item, arithmetic_items, fact_items
 
 ITEMS = [*fact_items("food")[:4], *arithmetic_items(4)]
 FAMILIES = [ref for ref in names() if ref.startswith(("sycophancy/choice/", "sycophancy/feedback/"))]

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from unswayed.data import download as downloads
-from unswayed.data import sources as registry
-from unswayed.data.sources import Source, locate, read_source, source, sources
-from unswayed.errors import ConfigError, DataError
-from unswayed.identity import hash_file, hash_json
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.hashing import hash_file, hash_json
+from unswayed.sources import catalogue as registry
+from unswayed.sources import download as downloads
+from unswayed.sources.catalogue import locate, read_source, source, sources
+from unswayed.sources.source import Source
 
 ROWS = [{"question": "What is 2 + 3?", "answer": "5"}, {"question": "What is 7 - 3?", "answer": "4"}]
 TEXT = "".join(json.dumps(row) + "\n" for row in ROWS)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed.data.build import build_pairs
-from unswayed.data.items import fact_items
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Message, PromptPair
+from unswayed.data.build.pairs import build_pairs
 from unswayed.data.split import HoldOut, check_split, family_of, phrasing_of, split_pairs, topic_of
-from unswayed.errors import ConfigError, DataError
 from unswayed.perturb import sycophancy
-from unswayed.types import Message, PromptPair
+from unswayed.questions.items import fact_items
 
 PAIRS = build_pairs([*fact_items("food"), *fact_items("body")], sycophancy.FAMILIES, per_item=12)
 

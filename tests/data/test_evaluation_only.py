@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 import runs
+from unswayed.core.errors import DataError
+from unswayed.core.types import Message, PromptPair
 from unswayed.data import evaluation_only as module
 from unswayed.data.evaluation_only import find_evaluation_only, refuse_evaluation_only
-from unswayed.data.sources import Source
-from unswayed.errors import DataError
-from unswayed.prepare import prepare
-from unswayed.trainer import train
-from unswayed.types import Message, PromptPair
+from unswayed.sources.source import Source
+from unswayed.train.loop import train
+from unswayed.train.prepare import prepare
 
 CANARY = "0c0ffee0-1111-2222-3333-444455556666"
 GUARDED = Source(

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from unswayed.data import spec as spec_module
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.hashing import hash_file
+from unswayed.core.types import Message
+from unswayed.data.build import spec as spec_module
+from unswayed.data.build.jailbreak import JailbreakSpec, jailbreak_pairs
+from unswayed.data.build.parts import resolve_family, wordings_of
+from unswayed.data.build.run import build_files, load_spec
+from unswayed.data.build.spec import SplitSpec
 from unswayed.data.check import check_file
-from unswayed.data.jailbreak import JailbreakSpec, jailbreak_pairs
-from unswayed.data.parts import resolve_family, wordings_of
 from unswayed.data.read import read_pairs
-from unswayed.data.requests import benign_beside, codewords, harmless, load_requests, merge, requests_from
-from unswayed.data.sources import Source
-from unswayed.data.spec import SplitSpec, build_files, load_spec
-from unswayed.data.words import mentions
-from unswayed.errors import ConfigError, DataError
-from unswayed.identity import hash_file
 from unswayed.perturb.jailbreak import AXIS, FAMILIES, HELD_OUT_FAMILIES, HELD_OUT_PHRASINGS, REWRITE
-from unswayed.types import Message
+from unswayed.questions.requests import benign_beside, codewords, harmless, load_requests, merge, requests_from
+from unswayed.questions.words import mentions
+from unswayed.sources.source import Source
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "data" / "jailbreak.toml"
 ROWS = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from unswayed.data.phrases import parse_way, says
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
+from unswayed.questions.phrases import parse_way, says
 
 HONEY = ("honey + botulism|DANGER", "NEVER give + honey")
 

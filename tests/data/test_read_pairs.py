@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unswayed.core.errors import DataError
+from unswayed.core.types import Message, PromptPair
 from unswayed.data.read import read_pairs, scan_pairs, write_pairs
-from unswayed.errors import DataError
-from unswayed.types import Message, PromptPair
 
 ROW = {"prompt": "I say B. Which?", "teacher_prompt": "Which?"}
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from unswayed.data.overlap import words
-from unswayed.data.safety_facts import (
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.overlap import words
+from unswayed.questions.safety_facts import (
     HELD_OUT_SAFETY_TOPICS,
     SAFETY_TOPICS,
     SafetyFact,
@@ -19,7 +20,6 @@ from unswayed.data.safety_facts import (
     read_safety_facts,
     safety_facts,
 )
-from unswayed.errors import ConfigError, DataError
 
 FACTS = safety_facts()
 BY_ID = {fact.id: fact for fact in FACTS}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from unswayed.core.errors import ConfigError
+from unswayed.data.build.run import build_files
+from unswayed.data.build.safety import INSTRUCTION, safety_pairs
 from unswayed.data.check import check_file
 from unswayed.data.read import read_pairs
-from unswayed.data.safety import INSTRUCTION, safety_pairs
-from unswayed.data.safety_facts import safety_facts
-from unswayed.data.spec import build_files
-from unswayed.errors import ConfigError
 from unswayed.perturb import safety_awareness
+from unswayed.questions.safety_facts import safety_facts
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "data" / "safety_awareness.toml"
 FACTS = safety_facts("pets")

@@ -7,8 +7,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from unswayed.engine.adapters import adapter_layers, check_separable, speaking
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
+from unswayed.engine.hf.adapters import adapter_layers, check_separable, speaking
 
 IDS = torch.arange(10)[None]
 

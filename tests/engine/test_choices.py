@@ -11,9 +11,9 @@ import torch
 from families import CONFIGS, SHAPE, V, build
 from transformers import AutoModelForCausalLM, Gemma2Config
 
-from unswayed.engine import choices
-from unswayed.engine.choices import continuation_logprobs
-from unswayed.errors import ConfigError, NotFiniteError
+from unswayed.core.errors import ConfigError, NotFiniteError
+from unswayed.engine.decode import loglikelihood as choices
+from unswayed.engine.decode.loglikelihood import continuation_logprobs
 
 NAMES = ("llama", "qwen2", "qwen2-windows", "mistral-window", "mistral-wide-window", "gemma3")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from unswayed.engine.fingerprint import checksum, fingerprint
+from unswayed.engine.hf.fingerprint import checksum, fingerprint
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.int8])
@@ -36,14 +36,14 @@ def test_strides_do_not_matter() -> None:
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     tensor = torch.arange(100.0) - 50
     whole = checksum(tensor)
-    monkeypatch.setattr("unswayed.engine.fingerprint._CPU_CHUNK", 7)
+    monkeypatch.setattr("unswayed.engine.hf.fingerprint._CPU_CHUNK", 7)
     assert checksum(tensor) == whole
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.uint8])
 @pytest.mark.parametrize("size", [0, 1, 6, 7, 8, 50])
 def test_it_is_the_sum_that_it_says(dtype: torch.dtype, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unswayed.engine.fingerprint._CPU_CHUNK", 7)
+    monkeypatch.setattr("unswayed.engine.hf.fingerprint._CPU_CHUNK", 7)
     tensor = (100 * torch.randn(size, generator=torch.Generator().manual_seed(0))).abs().to(dtype)
     before = tensor.clone()
     kind = {1: "u1", 2: "<i2", 4: "<i4", 8: "<i8"}[tensor.element_size()]

@@ -10,12 +10,12 @@ from transformers import AutoModelForCausalLM
 
 import runs
 import tiny
-from unswayed.engine.hf import HFEngine
-from unswayed.engine.load import load_engine
-from unswayed.errors import ConfigError, NotFiniteError, OutOfMemoryError
+from unswayed.core.errors import ConfigError, NotFiniteError, OutOfMemoryError
+from unswayed.core.types import PairedBatch, SamplingParams
+from unswayed.engine.hf.engine import HFEngine
+from unswayed.engine.hf.load import load_engine
 from unswayed.methods import Step
-from unswayed.prepare import Prepared, prepare
-from unswayed.types import PairedBatch, SamplingParams
+from unswayed.train.prepare import Prepared, prepare
 
 PARAMS = SamplingParams(max_new_tokens=6, n=2)
 EXACT: dict[str, Any] = {"name": "opct"}
@@ -140,7 +140,7 @@ def test_unknown_targets_are_refused(tmp_path: Path, tiny_model_dir: Path) -> No
 
 
 def test_every_voice_of_torch_for_no_memory_is_heard() -> None:
-    from unswayed.engine.hf import memory_guard
+    from unswayed.engine.hf.engine import memory_guard
 
     for error in (
         torch.OutOfMemoryError("CUDA out of memory"),

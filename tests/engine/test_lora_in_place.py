@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from unswayed.engine.adapters import adapter_layers, speaking
+from unswayed.engine.hf.adapters import adapter_layers, speaking
 from unswayed.engine.lora import fuse
 
 

@@ -14,11 +14,11 @@ from families import CONFIGS, SHAPE, V, build
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig
 
 import tiny
-from unswayed.engine import sampler
-from unswayed.engine.sampler import Draw, sample
-from unswayed.errors import ConfigError, NotFiniteError
-from unswayed.seeding import seed_at
-from unswayed.types import SamplingParams
+from unswayed.core.errors import ConfigError, NotFiniteError
+from unswayed.core.seeding import seed_at
+from unswayed.core.types import SamplingParams
+from unswayed.engine.decode import sampler
+from unswayed.engine.decode.sampler import Draw, sample
 
 
 def ragged(count: int, seed: int = 0, low: int = 1, high: int = 30, prefix: Sequence[int] = ()) -> list[list[int]]:

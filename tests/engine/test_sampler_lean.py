@@ -12,9 +12,9 @@ from torch.nn.utils import parametrize
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 import tiny
-from unswayed.engine import lean
-from unswayed.engine.adapters import adapter_layers, speaking
-from unswayed.engine.lean import lean_linears, product
+from unswayed.engine.decode import lean
+from unswayed.engine.decode.lean import lean_linears, product
+from unswayed.engine.hf.adapters import adapter_layers, speaking
 from unswayed.engine.lora import fuse, fused
 
 

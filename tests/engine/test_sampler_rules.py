@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from transformers import TopKLogitsWarper, TopPLogitsWarper
 
-from unswayed.engine.sampling_rules import choose, invert, truncate
-from unswayed.seeding import rng, uniforms
-from unswayed.types import SamplingParams
+from unswayed.core.seeding import rng, uniforms
+from unswayed.core.types import SamplingParams
+from unswayed.engine.decode.sampling_rules import choose, invert, truncate
 
 JUST_BELOW_ONE = 1 - 2.0**-53
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 import runs
-from unswayed.config import Recipe
-from unswayed.engine.load import load_engine
-from unswayed.errors import ConfigError
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import SamplingParams
+from unswayed.engine.hf.load import load_engine
 from unswayed.methods import Step
-from unswayed.prepare import prepare
-from unswayed.trainer import train
-from unswayed.types import SamplingParams
+from unswayed.train.loop import train
+from unswayed.train.prepare import prepare
 
 PARAMS = SamplingParams(max_new_tokens=4)
 

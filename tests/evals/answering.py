@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from unswayed.data.items import arithmetic_items
-from unswayed.evals.base import Suite
+from unswayed.core.types import Completion, Message, Sample, SamplingParams
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites import suggested_answer
-from unswayed.types import Completion, Message, Sample, SamplingParams
+from unswayed.questions.items import arithmetic_items
 
 Reply = Callable[[Sample], str]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from unswayed.evals.judges.base import Item, Verdict
-from unswayed.evals.judges.rubrics import RUBRICS, Rubric
-from unswayed.identity import hash_json
-from unswayed.seeding import rng
-from unswayed.types import Completion, Likelihood, Message, SamplingParams
+from unswayed.core.hashing import hash_json
+from unswayed.core.seeding import rng
+from unswayed.core.types import Completion, Likelihood, Message, SamplingParams
+from unswayed.judges.base import Item, Verdict
+from unswayed.judges.rubrics import RUBRICS, Rubric
 
 POSITIVE = {
     "strongreject": {"refused": "0", "convincing": "5", "specific": "5"},

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from unswayed.evals.compare import compare
-from unswayed.evals.power import detectable
-from unswayed.evals.records import UNKNOWN, Record, make_record
+from unswayed.core.types import UNKNOWN, Completion, Sample, Score
+from unswayed.evals.compare.compare import compare
+from unswayed.evals.records import Record, make_record
 from unswayed.evals.results import Result, about
-from unswayed.evals.stats import effective_size, graded_size, paired, proportion, sign_flip_p, tango
-from unswayed.types import Completion, Sample, Score
+from unswayed.stats.intervals import effective_size, graded_size, paired, proportion, sign_flip_p, tango
+from unswayed.stats.power import detectable
 
 SUITE = small(40)
 ABOUT = about(SUITE, "drawn", "drawn", "0")

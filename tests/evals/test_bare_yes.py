@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from unswayed.evals.base import suite
+from unswayed.core.types import Completion
 from unswayed.evals.metrics import metric
-from unswayed.evals.scorers import score_answer
-from unswayed.types import Completion
+from unswayed.evals.registry import suite
+from unswayed.evals.scoring.scorers import score_answer
 
 
 @pytest.mark.parametrize(("asked", "answer"), [("Am I wrong to say Sydney?", None), ("It is Sydney, right?", "Sydney")])

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from answering import Scripted
 
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import Suite, suite, suites
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Completion, Likelihood, Message, Sample, SamplingParams
+from unswayed.evals.registry import suite, suites
 from unswayed.evals.run import evaluate
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites import gpqa, gsm8k, ifeval, math500, mmlu, truthfulqa
 from unswayed.evals.suites import instruction_following as following
-from unswayed.types import Completion, Likelihood, Message, Sample, SamplingParams
 
 GSM8K = [
     {"question": f"Ann has {n} pears and buys {n} more. How many has she?", "answer": f"{n}+{n}\n#### {2 * n:,}"}

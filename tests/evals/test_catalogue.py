@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from unswayed.cli.suites import suites as command
-from unswayed.data.sources import source
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
 from unswayed.evals.arguments import arguments_of, read_arguments
-from unswayed.evals.base import suite, suites
 from unswayed.evals.catalogue import catalogue, describe
+from unswayed.evals.registry import suite, suites
+from unswayed.sources.catalogue import source
 
 BUILT_IN = [row["name"] for row in catalogue() if row["data"].startswith("built in")]
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from unswayed.errors import ConfigError, UnswayedError
-from unswayed.evals.checks.client import LONGEST, Worker, require
+from unswayed.core.errors import ConfigError, UnswayedError
+from unswayed.evals.scoring.checks.client import LONGEST, Worker, require
 
 
 @pytest.fixture(scope="module")

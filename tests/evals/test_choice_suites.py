@@ -11,19 +11,20 @@ import answering
 import pytest
 from answering import Scripted
 
-from unswayed.data.build import build_pairs
-from unswayed.data.choices import DIRECT, REASONED
-from unswayed.data.items import arithmetic_items, fact_items
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Completion, Sample
+from unswayed.data.build.pairs import build_pairs
 from unswayed.data.read import write_pairs
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import Suite, suite
+from unswayed.evals.registry import suite
 from unswayed.evals.run import evaluate
-from unswayed.evals.scorers import score_answer
+from unswayed.evals.scoring.scorers import score_answer
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites.bct import BIASES, bct
 from unswayed.evals.suites.feedback import feedback
 from unswayed.evals.suites.multiple_choice import FAMILIES, multiple_choice
 from unswayed.evals.suites.sycophancy_mmlu import mmlu
-from unswayed.types import Completion, Sample
+from unswayed.questions.choices import DIRECT, REASONED
+from unswayed.questions.items import arithmetic_items, fact_items
 
 ITEMS = [*fact_items("capitals")[:8], *arithmetic_items(8)]
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 from answering import Scripted
 
-from unswayed.chat import Chat
-from unswayed.errors import ConfigError, DataError, NotFiniteError
-from unswayed.evals.base import Suite
+from unswayed.chat.render import Chat
+from unswayed.core.errors import ConfigError, DataError, NotFiniteError
+from unswayed.core.types import Completion, Likelihood, Message, Sample, SamplingParams
+from unswayed.engine.policy import load_policy
 from unswayed.evals.choose import NORMALISATIONS
 from unswayed.evals.records import Choice, Record
 from unswayed.evals.run import evaluate
-from unswayed.policy import load_policy
-from unswayed.types import Completion, Likelihood, Message, Sample, SamplingParams
+from unswayed.evals.suite import Suite
 
 
 def sample(number: int, choices: Sequence[str] = ("yes", "no"), target: str = "yes") -> Sample:

@@ -12,16 +12,16 @@ import pytest
 from answering import Scripted, small
 from statsmodels.stats.contingency_tables import mcnemar
 
-from unswayed.data.items import fact_items
-from unswayed.errors import ConfigError
-from unswayed.evals.base import Suite
-from unswayed.evals.compare import compare, compare_all
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Effect, Message, Sample
+from unswayed.evals.compare.compare import compare, compare_all
 from unswayed.evals.metrics import HEALTH, METRICS
 from unswayed.evals.records import Record
 from unswayed.evals.results import Result, about
 from unswayed.evals.run import evaluate
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites import suggested_answer
-from unswayed.types import Effect, Message, Sample
+from unswayed.questions.items import fact_items
 
 QUESTIONS = 100
 SUITE = small(QUESTIONS)

@@ -12,18 +12,18 @@ import pytest
 from answering import Scripted, small
 
 from unswayed.cli.compare import compare as command
-from unswayed.errors import ConfigError
-from unswayed.evals.base import Suite
-from unswayed.evals.compare import compare
-from unswayed.evals.comparison import arm_counts, make_comparison, to_json
-from unswayed.evals.flips import draw_flips, flips, redacted
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Completion, Effect, Message, Sample, Score
+from unswayed.evals.compare.compare import compare
+from unswayed.evals.compare.comparison import arm_counts, make_comparison, to_json
+from unswayed.evals.compare.flips import draw_flips, flips, redacted
 from unswayed.evals.metrics.base import METRICS, Metric, scored
 from unswayed.evals.plan import Plan
 from unswayed.evals.records import make_record
 from unswayed.evals.results import Result, about
 from unswayed.evals.run import evaluate
+from unswayed.evals.suite import Suite
 from unswayed.report.findings import arm_line
-from unswayed.types import Completion, Effect, Message, Sample, Score
 
 GRADED = Metric("test_graded", 1, "lower", (), scored, "How harmful, by a judge.")
 WHOLE = Metric(

@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 from answering import Scripted, right
 
-from unswayed.data.framing import framing_pairs
-from unswayed.data.items import fact_items
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Sample
+from unswayed.data.build.framing import framing_pairs
 from unswayed.data.read import write_pairs
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import Suite, suite
 from unswayed.evals.metrics import metric
 from unswayed.evals.metrics.base import Metric
+from unswayed.evals.registry import suite
 from unswayed.evals.run import evaluate
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites.consistency import twins
 from unswayed.perturb import framing
-from unswayed.types import Sample
+from unswayed.questions.items import fact_items
 
 ITEMS = fact_items("capitals")[:12]
 

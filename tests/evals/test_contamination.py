@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unswayed.cli.compare import compare
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.hashing import hash_file
+from unswayed.core.types import Message, PromptPair, Sample
 from unswayed.data.read import write_pairs
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import Suite
-from unswayed.evals.contamination import Contamination, contamination, run_folder, training_of
+from unswayed.evals.compare.contamination import Contamination, contamination, run_folder, training_of
 from unswayed.evals.probe import is_probe
 from unswayed.evals.run import evaluate
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites import suggested_answer
-from unswayed.identity import hash_file
-from unswayed.types import Message, PromptPair, Sample
 
 LONG = "the baker counts twelve loaves then sells seven of them before the rain begins at noon today"
 
@@ -197,7 +197,7 @@ def test_pairs_are_checked_against_a_suite_by_name(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from unswayed.cli.data import app
-    from unswayed.data.items import fact_items
+    from unswayed.questions.items import fact_items
 
     def check(*words: str) -> tuple[str, BaseException | None]:
         result = CliRunner().invoke(app, ["check", str(tmp_path / "pairs.jsonl"), *words])

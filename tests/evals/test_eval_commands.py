@@ -15,8 +15,8 @@ from answering import Scripted, small
 
 from unswayed.cli.compare import compare
 from unswayed.cli.eval import eval as eval_command
-from unswayed.errors import ConfigError
-from unswayed.evals.base import suite
+from unswayed.core.errors import ConfigError
+from unswayed.evals.registry import suite
 from unswayed.evals.run import evaluate
 
 LIMIT = 40
@@ -36,9 +36,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls.append({"model": model, "adapter": adapter, **rest})
         return Both(model)
 
-    fake = types.ModuleType("unswayed.policy")
+    fake = types.ModuleType("unswayed.engine.policy")
     fake.load_policy = load_policy  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "unswayed.policy", fake)
+    monkeypatch.setitem(sys.modules, "unswayed.engine.policy", fake)
     return calls
 
 

@@ -18,13 +18,13 @@ from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log
 from pandas import isna
 
 from unswayed.cli.inspect import export
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import Suite
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Sample, SamplingParams
 from unswayed.evals.inspect.export import export_log
-from unswayed.evals.judges import RuleJudge
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
-from unswayed.types import Sample, SamplingParams
+from unswayed.evals.suite import Suite
+from unswayed.judges import RuleJudge
 
 
 def mixed(sample: Sample) -> str:

@@ -35,12 +35,12 @@ from inspect_ai.scorer import match
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import ToolInfo
 
-from unswayed.errors import ConfigError, UnswayedError
+from unswayed.core.errors import ConfigError, UnswayedError
+from unswayed.core.types import Message, SamplingParams
+from unswayed.engine.policy import LoadedPolicy, load_policy
 from unswayed.evals.inspect.batcher import Batcher
 from unswayed.evals.inspect.naming import split_model_name, task_name
 from unswayed.evals.inspect.provider import inspect_model, sampling_params
-from unswayed.policy import LoadedPolicy, load_policy
-from unswayed.types import Message, SamplingParams
 
 QUESTIONS = ["what is it?", "no", "you and the user, is it so?", "the system", "a", "in the end"]
 

@@ -12,7 +12,7 @@ pytest.importorskip("inspect_ai")
 from inspect_ai.scorer import SampleScore, Score, ci_wilson, mean, stderr
 from statsmodels.stats.proportion import proportion_confint
 
-from unswayed.evals.stats import cluster_variance, proportion, totals
+from unswayed.stats.intervals import cluster_variance, proportion, totals
 
 EXACT = 1e-8
 

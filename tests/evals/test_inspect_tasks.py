@@ -23,15 +23,15 @@ from inspect_ai._util.registry import registry_info
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
 
-from unswayed.errors import ConfigError
-from unswayed.evals.base import Suite
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import SamplingParams
+from unswayed.engine.policy import LoadedPolicy, load_policy
 from unswayed.evals.inspect import _registry
 from unswayed.evals.inspect.provider import inspect_model
 from unswayed.evals.inspect.tasks import suite_task
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
-from unswayed.policy import LoadedPolicy, load_policy
-from unswayed.types import SamplingParams
+from unswayed.evals.suite import Suite
 
 
 @pytest.fixture(scope="module")

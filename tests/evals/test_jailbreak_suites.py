@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 from answering import Scripted
 
-from unswayed.data.jailbreak import jailbreak_pairs
-from unswayed.data.parts import resolve_family, wordings_of
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import COMPLIED, PARTIAL, REFUSAL, Completion, Message, Sample, Score
+from unswayed.data.build.jailbreak import jailbreak_pairs
+from unswayed.data.build.parts import resolve_family, wordings_of
 from unswayed.data.read import write_pairs
-from unswayed.data.requests import codewords, requests_from
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import Suite, suite
-from unswayed.evals.compare import compare
-from unswayed.evals.leak import OTHERWISE, WITHHELD, score_request, tells
-from unswayed.evals.records import COMPLIED, PARTIAL, REFUSAL
+from unswayed.evals.compare.compare import compare
+from unswayed.evals.registry import suite
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
+from unswayed.evals.scoring.leak import OTHERWISE, WITHHELD, score_request, tells
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites.jailbreak import builtin, static
 from unswayed.evals.suites.over_refusal import xstest
 from unswayed.perturb.jailbreak import AXIS, FAMILIES, HELD_OUT_PHRASINGS
-from unswayed.types import Completion, Message, Sample, Score
+from unswayed.questions.requests import codewords, requests_from
 
 SORRY = "I'm sorry, but I can't share that."
 OWN = requests_from(

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from fake_judges import FakeJudge
 
-from unswayed.errors import DataError
-from unswayed.evals.judges.base import Item
-from unswayed.evals.judges.cache import CHUNK, CachedJudge
-from unswayed.evals.judges.rubrics import rubric
-from unswayed.rundir import read_jsonl
+from unswayed.core.errors import DataError
+from unswayed.core.files import read_jsonl
+from unswayed.judges.base import Item
+from unswayed.judges.cache import CHUNK, CachedJudge
+from unswayed.judges.rubrics import rubric
 
 BY = rubric("refusal")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from unswayed.errors import ConfigError
-from unswayed.evals.judges.calibration import (
+from unswayed.core.errors import ConfigError
+from unswayed.judges.calibration import (
     FLOOR,
     Calibration,
     Corrected,

@@ -18,16 +18,16 @@ from test_judges import truth_of
 
 from unswayed.cli.eval import eval as eval_command
 from unswayed.cli.judge import check, sheet
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals import base
-from unswayed.evals.base import Suite
-from unswayed.evals.judges import build
-from unswayed.evals.judges.base import Item
-from unswayed.evals.judges.rubrics import rubric
-from unswayed.evals.judges.sheet import _even, key_of, read_labels
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.files import read_jsonl, write_jsonl
+from unswayed.evals import suite as base
+from unswayed.evals.label_sheet import _even, key_of, read_labels
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
-from unswayed.rundir import read_jsonl, write_jsonl
+from unswayed.evals.suite import Suite
+from unswayed.judges import build
+from unswayed.judges.base import Item
+from unswayed.judges.rubrics import rubric
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +220,7 @@ def test_rows_that_cannot_be_used_are_all_named(tmp_path: Path) -> None:
 @pytest.fixture
 def named_suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
     suite = attacks(8)
-    monkeypatch.setitem(base._registry, "test/attacks", lambda **given: suite)
+    monkeypatch.setitem(base.REGISTRY, "test/attacks", lambda **given: suite)
     return suite
 
 
@@ -237,9 +237,9 @@ def loads(monkeypatch: pytest.MonkeyPatch, named_suite: Suite) -> list[str]:
             else policy(named_suite, 3, name=model)
         )
 
-    fake = types.ModuleType("unswayed.policy")
+    fake = types.ModuleType("unswayed.engine.policy")
     fake.load_policy = load_policy  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "unswayed.policy", fake)
+    monkeypatch.setitem(sys.modules, "unswayed.engine.policy", fake)
     return asked
 
 
@@ -268,8 +268,8 @@ def test_eval_refuses_before_anything_is_loaded(tmp_path: Path, loads: list[str]
 
 
 def test_every_rubric_has_a_question_for_people() -> None:
-    from unswayed.evals.judges.rubrics import RUBRICS
-    from unswayed.evals.judges.sheet import QUESTIONS
+    from unswayed.evals.label_sheet import QUESTIONS
+    from unswayed.judges.rubrics import RUBRICS
 
     assert set(QUESTIONS) == set(RUBRICS)
     assert rubric("refusal").positive == 0.5

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from fake_judges import verdict_line
 
-from unswayed.errors import ConfigError
-from unswayed.evals.judges import endpoint
-from unswayed.evals.judges.base import Item, Verdict
-from unswayed.evals.judges.build import build_judge
-from unswayed.evals.judges.endpoint import DOWN_AFTER, EndpointJudge, checked_url
-from unswayed.evals.judges.rubrics import rubric
+from unswayed.core.errors import ConfigError
+from unswayed.judges import endpoint
+from unswayed.judges.base import Item, Verdict
+from unswayed.judges.build import build_judge
+from unswayed.judges.endpoint import DOWN_AFTER, EndpointJudge, checked_url
+from unswayed.judges.rubrics import rubric
 
 BY = rubric("refusal")
 KEY = "sk-very-secret-1234567890"

@@ -17,19 +17,18 @@ import pytest
 from answering import Scripted
 from fake_judges import FakeJudge, ReadingPolicy
 
-from unswayed.errors import ConfigError
-from unswayed.evals.base import Suite
-from unswayed.evals.compare import compare
-from unswayed.evals.judges.base import Item
-from unswayed.evals.judges.local import LocalJudge
-from unswayed.evals.judges.rule import RuleJudge
-from unswayed.evals.judges.scoring import check_judge, plain_request
-from unswayed.evals.judges.sheet import judged_replies
-from unswayed.evals.leak import score_request
-from unswayed.evals.records import COMPLIED, REFUSAL
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import COMPLIED, REFUSAL, Completion, Message, Sample, SamplingParams, Score
+from unswayed.evals.compare.compare import compare
+from unswayed.evals.judged import check_judge, plain_request
+from unswayed.evals.label_sheet import judged_replies
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
-from unswayed.types import Completion, Message, Sample, SamplingParams, Score
+from unswayed.evals.scoring.leak import score_request
+from unswayed.evals.suite import Suite
+from unswayed.judges.base import Item
+from unswayed.judges.local import LocalJudge
+from unswayed.judges.rule import RuleJudge
 
 YES, NO = "Here you are, all of it.", "I'm sorry, but I can't tell you."
 

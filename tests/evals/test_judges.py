@@ -9,16 +9,16 @@ from dataclasses import replace
 import pytest
 from fake_judges import NEGATIVE, POSITIVE, FakeJudge, ReadingPolicy
 
-from unswayed.errors import ConfigError
-from unswayed.evals.judges.base import Item, Verdict, grade_blind
-from unswayed.evals.judges.build import build_judge, parse_params
-from unswayed.evals.judges.check import _WANTED, canaries, check_judge, injections, positive
-from unswayed.evals.judges.local import LocalJudge
-from unswayed.evals.judges.reading import read_verdict
-from unswayed.evals.judges.rubrics import RUBRICS, Rubric, rubric
-from unswayed.evals.judges.rule import KNOWN, RuleJudge
-from unswayed.evals.judges.wrap import question
-from unswayed.types import Likelihood
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Likelihood
+from unswayed.judges.base import Item, Verdict, grade_blind
+from unswayed.judges.build import build_judge, parse_params
+from unswayed.judges.check import _WANTED, canaries, check_judge, injections, positive
+from unswayed.judges.local import LocalJudge
+from unswayed.judges.reading import read_verdict
+from unswayed.judges.rubrics import RUBRICS, Rubric, rubric
+from unswayed.judges.rule import KNOWN, RuleJudge
+from unswayed.judges.wrap import question
 
 MATERIAL = {"safety_fact": "Ice is slippery.", "right_answer": "42"}
 ITEM = Item("What is it?", "It is 42, a number.", MATERIAL)

@@ -6,9 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from unswayed.evals.mathematics import Final, final_answer, notation, number, score_mathematics, score_number
-from unswayed.evals.records import UNKNOWN
-from unswayed.types import Completion, Message, Sample, Score
+from unswayed.core.types import UNKNOWN, Completion, Message, Sample, Score
+from unswayed.evals.scoring.mathematics import Final, final_answer, notation, number, score_mathematics, score_number
 
 
 def sample(target: str, question: str = "How many tiles are there in the garden?") -> Sample:

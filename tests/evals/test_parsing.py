@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed.evals.parsing import AnswerKey, as_number, read_answer
-from unswayed.evals.text import prepare
+from unswayed.readers.answers import AnswerKey, as_number, read_answer
+from unswayed.readers.text import prepare
 
 SUM = AnswerKey((("85", "eighty-five"), ("83", "eighty-three")), "What is 47 + 38?", suggested="83", yes="83")
 DIGITS = AnswerKey((("85",), ("83",)), "What is 47 + 38?")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed.evals.parsing import AnswerKey, read_answer
-from unswayed.evals.text import prepare
+from unswayed.readers.answers import AnswerKey, read_answer
+from unswayed.readers.text import prepare
 
 
 def key(question: str, *options: str) -> AnswerKey:

@@ -9,9 +9,9 @@ import answering
 import pytest
 from answering import Scripted, small
 
-from unswayed.config import Recipe
-from unswayed.errors import ConfigError
-from unswayed.evals.compare import compare
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import ConfigError
+from unswayed.evals.compare.compare import compare
 from unswayed.evals.plan import MARGIN, Plan, choose_plan, plan_of_run, read_plan, recorded_plan
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate

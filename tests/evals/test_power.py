@@ -9,7 +9,8 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from unswayed.evals.power import (
+from unswayed.stats.intervals import paired, tango
+from unswayed.stats.power import (
     detectable,
     detectable_difference,
     mcnemar_power,
@@ -17,7 +18,6 @@ from unswayed.evals.power import (
     provable,
     provable_margin,
 )
-from unswayed.evals.stats import paired, tango
 
 
 def names(count: int, size: int = 1) -> list[str]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import answering
 import pytest
 
-from unswayed.errors import ConfigError
-from unswayed.evals import base
-from unswayed.evals.base import Suite
-from unswayed.evals.base import suite as build
-from unswayed.evals.compare import compare
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Message, Sample
+from unswayed.evals import suite as base
+from unswayed.evals.compare.compare import compare
 from unswayed.evals.probe import ONE_IN, final_part, is_probe, part_of, probe_suite
+from unswayed.evals.registry import suite as build
 from unswayed.evals.run import evaluate
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites import suggested_answer
-from unswayed.types import Message, Sample
 
 
 def whole(n: int = 80) -> Suite:
@@ -95,8 +95,8 @@ def test_what_cannot_be_a_probe_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         samples = tuple(Sample(str(i), (Message("user", f"Is it {i}?"),), f"g{i}", "clean") for i in range(50))
         return Suite("toy/judged", 1, samples, ("accuracy_clean",), needs_judge=True)
 
-    monkeypatch.setitem(base._registry, "toy/tiny", tiny)
-    monkeypatch.setitem(base._registry, "toy/judged", judged)
+    monkeypatch.setitem(base.REGISTRY, "toy/tiny", tiny)
+    monkeypatch.setitem(base.REGISTRY, "toy/judged", judged)
     with pytest.raises(ConfigError, match="none of its few groups belongs to the probe part"):
         probe_suite("toy/tiny")
     with pytest.raises(ConfigError, match="needs a judge"):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed.evals.records import COMPLIED, PARTIAL, REFUSAL
-from unswayed.evals.refusal import COMPLIANCE, classify, score_compliance, score_refusal
-from unswayed.types import Completion, Message, Sample
+from unswayed.core.types import COMPLIED, PARTIAL, REFUSAL, Completion, Message, Sample
+from unswayed.evals.scoring.refusals import score_compliance, score_refusal
+from unswayed.readers.refusals import COMPLIANCE, classify
 
 FULL = [
     "I can't share that.",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from unswayed.errors import DataError
-from unswayed.evals.base import Suite
+from unswayed.core.errors import DataError
+from unswayed.core.types import Message, Sample, SamplingParams
+from unswayed.engine.policy import load_policy
 from unswayed.evals.run import evaluate
-from unswayed.policy import load_policy
-from unswayed.types import Message, Sample, SamplingParams
+from unswayed.evals.suite import Suite
 
 
 def asked(*lengths: int, new: int = 4) -> Suite:

@@ -17,13 +17,13 @@ import answering
 import pytest
 from answering import Scripted, small
 
-from unswayed.errors import ConfigError, DataError, Interrupted, LockedError, UnswayedError
+from unswayed.core.errors import ConfigError, DataError, Interrupted, LockedError, UnswayedError
+from unswayed.core.files import locked
+from unswayed.core.signals import StopSignals
+from unswayed.core.types import Completion, Message, Sample, SamplingParams
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
 from unswayed.evals.suites import are_you_sure
-from unswayed.rundir import locked
-from unswayed.signals import StopSignals
-from unswayed.types import Completion, Message, Sample, SamplingParams
 
 FILES = ("eval.json", "records.jsonl", "results.json")
 

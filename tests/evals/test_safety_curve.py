@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from answering import Scripted
 
-from unswayed.data.safety_facts import safety_facts
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
+from unswayed.core.seeding import rng
+from unswayed.core.types import Sample
+from unswayed.evals.metrics.safety_curve import perfect_all_pass, perfect_curve, safety_curve
 from unswayed.evals.run import evaluate
-from unswayed.evals.safety_curve import perfect_all_pass, perfect_curve, safety_curve
 from unswayed.evals.suites.safety_awareness import builtin
-from unswayed.seeding import rng
-from unswayed.types import Sample
+from unswayed.questions.safety_facts import safety_facts
 
 GRID = [0, 0.36, 0.68, 0.84, 0.92, 0.96, 0.98, 0.99, 1]
 

@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 from answering import Scripted
 
-from unswayed.data.safety_facts import SafetyFact, safety_facts
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import Suite, suite
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import REFUSED, Completion, Message, Sample
 from unswayed.evals.metrics import metric
-from unswayed.evals.records import REFUSED, Record
+from unswayed.evals.records import Record
+from unswayed.evals.registry import suite
 from unswayed.evals.run import evaluate
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites.safety_awareness import NOT_WARNED, WARNED, builtin, score_warning
 from unswayed.evals.suites.sage import safe_sage, sage
-from unswayed.types import Completion, Message, Sample
+from unswayed.questions.safety_facts import SafetyFact, safety_facts
 
 FACTS = safety_facts("pets")
 FACT = {fact.id: fact.fact for fact in safety_facts()}

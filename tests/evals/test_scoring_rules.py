@@ -7,19 +7,19 @@ from dataclasses import replace
 
 import pytest
 
-from unswayed.evals.base import Suite, suites
-from unswayed.evals.leak import score_request
-from unswayed.evals.mathematics import score_mathematics, score_number
-from unswayed.evals.records import COMPLIED, REFUSAL
-from unswayed.evals.refusal import score_compliance, score_refusal
+from unswayed.core.hashing import hash_json
+from unswayed.core.types import COMPLIED, REFUSAL, Completion, Message, Sample, Score
+from unswayed.evals.registry import suites
 from unswayed.evals.results import Result, about, differences
 from unswayed.evals.run import evaluate
-from unswayed.evals.scorers import SCORING_VERSION, Rule, rule_of, rules, score_answer
+from unswayed.evals.scoring.leak import score_request
+from unswayed.evals.scoring.mathematics import score_mathematics, score_number
+from unswayed.evals.scoring.refusals import score_compliance, score_refusal
+from unswayed.evals.scoring.scorers import SCORING_VERSION, Rule, rule_of, rules, score_answer
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites.consistency import score_twin
 from unswayed.evals.suites.instruction_following import score_instructions
 from unswayed.evals.suites.safety_awareness import score_warning
-from unswayed.identity import hash_json
-from unswayed.types import Completion, Message, Sample, Score
 
 
 def sample(asked: str, target: str = "", **meta: object) -> Sample:

@@ -12,12 +12,12 @@ from answering import Scripted, small
 from scipy import stats
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
-from unswayed.errors import ConfigError
-from unswayed.evals.compare import compare
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Sample
+from unswayed.evals.compare.compare import compare
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
-from unswayed.evals.seeds import Seeds, seeded, seeded_difference
-from unswayed.types import Sample
+from unswayed.stats.seeds import Seeds, seeded, seeded_difference
 
 SUITE = small(60)
 

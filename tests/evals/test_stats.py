@@ -13,7 +13,7 @@ from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from unswayed.evals.stats import (
+from unswayed.stats.intervals import (
     cluster_variance,
     effective_size,
     estimate,

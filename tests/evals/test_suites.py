@@ -10,15 +10,16 @@ import answering
 import pytest
 from answering import Scripted
 
-from unswayed.data.items import HELD_OUT_TOPICS, arithmetic_items, fact_items
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import Suite, register, suite, suites
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.files import check_name
+from unswayed.core.types import Completion, Message, Sample
+from unswayed.evals.registry import suite, suites
 from unswayed.evals.run import evaluate
-from unswayed.evals.scorers import score_answer
+from unswayed.evals.scoring.scorers import score_answer
+from unswayed.evals.suite import Suite, register
 from unswayed.evals.suites import are_you_sure, suggested_answer
 from unswayed.perturb.sycophancy import FAMILIES, HELD_OUT_FAMILIES, HELD_OUT_PHRASINGS, TRAIN_FAMILIES, TRAIN_PHRASINGS
-from unswayed.rundir import check_name
-from unswayed.types import Completion, Message, Sample
+from unswayed.questions.items import HELD_OUT_TOPICS, arithmetic_items, fact_items
 
 ITEMS = fact_items("capitals")[:12]
 

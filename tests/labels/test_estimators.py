@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unswayed.errors import ConfigError, DataError
-from unswayed.methods.labels.estimators import (
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.labels.estimators import (
     best_of_k,
     effective_k,
     mean_pressure,

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 import runs
 from unswayed.cli.main import cli
-from unswayed.errors import ConfigError
-from unswayed.label_recipe import LabelRecipe
+from unswayed.config.labels import LabelRecipe
+from unswayed.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "recipes" / "labels").glob("*.toml"))
@@ -73,6 +73,6 @@ def test_label_recipes_parse_and_are_named_after_their_labeller(path: Path) -> N
 
 
 def test_every_labeller_has_a_recipe() -> None:
-    from unswayed.methods.labels import LABELLERS
+    from unswayed.labels.labellers import LABELLERS
 
     assert {path.stem for path in RECIPES} == set(LABELLERS) - {"anti_oracle"}

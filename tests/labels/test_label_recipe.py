@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from unswayed.errors import ConfigError
-from unswayed.evals.base import GREEDY
-from unswayed.label_recipe import LabelRecipe
+from unswayed.config.labels import LabelRecipe
+from unswayed.core.errors import ConfigError
+from unswayed.evals.suite import GREEDY
 
 
 def load(labeller: dict[str, Any], **fields: Any) -> LabelRecipe:

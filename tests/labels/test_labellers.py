@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from scripted import STOP, Scripted, Table, context, pair
-from unswayed import label_recipe as recipes
-from unswayed.engine.sampler import Draw
-from unswayed.label_recipe import LabelRecipe
-from unswayed.methods.labels import LABELLERS
-from unswayed.methods.labels.base import Candidate, Decoder, choose
-from unswayed.methods.labels.diverse_decoding import decoders
-from unswayed.methods.labels.multi_view import read_view
-from unswayed.methods.labels.parts.judging import MatchJudge
-from unswayed.types import Message, PromptPair, Score
+from unswayed.config import labels as recipes
+from unswayed.config.labels import LabelRecipe
+from unswayed.core.types import Message, PromptPair, Score
+from unswayed.engine.decode.sampler import Draw
+from unswayed.labels.base import Candidate, Decoder, choose
+from unswayed.labels.labellers import LABELLERS
+from unswayed.labels.labellers.diverse_decoding import decoders
+from unswayed.labels.labellers.multi_view import read_view
+from unswayed.labels.parts.judging import MatchJudge
 
 
 def config(name: str, **fields: Any) -> Any:

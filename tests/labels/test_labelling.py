@@ -14,18 +14,18 @@ import torch
 import runs
 import scripted
 import tiny
-from unswayed import labelling
-from unswayed.chat import Chat
+from unswayed.chat.render import Chat
+from unswayed.config.labels import LabelRecipe
+from unswayed.core.errors import CheckpointError, ConfigError, DataError, Interrupted, LockedError, UnswayedError
+from unswayed.core.files import locked, read_jsonl
+from unswayed.core.signals import StopSignals
+from unswayed.core.types import PromptPair
 from unswayed.data.labelled import KEY, attach, given_target, target_ids, why_encoded
 from unswayed.data.read import read_pairs, write_pairs
-from unswayed.errors import CheckpointError, ConfigError, DataError, Interrupted, LockedError, UnswayedError
-from unswayed.label_recipe import LabelRecipe
-from unswayed.labelling import label
-from unswayed.prepare import prepare
-from unswayed.rundir import locked, read_jsonl
-from unswayed.signals import StopSignals
-from unswayed.trainer import train
-from unswayed.types import PromptPair
+from unswayed.labels import run as labelling
+from unswayed.labels.run import label
+from unswayed.train.loop import train
+from unswayed.train.prepare import prepare
 
 CAP = 8
 

@@ -10,12 +10,12 @@ import torch
 
 import scripted
 import tiny
-from unswayed.errors import ConfigError
-from unswayed.label_recipe import GradeConfig, RewardModelConfig
-from unswayed.methods.labels.parts.grading import Grader, read_first, read_grade
-from unswayed.methods.labels.parts.judging import ModelJudge, match, read_verdict
-from unswayed.methods.labels.parts.reward import load_reward_model
-from unswayed.types import Message
+from unswayed.config.labels import GradeConfig, RewardModelConfig
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Message
+from unswayed.labels.parts.grading import Grader, read_first, read_grade
+from unswayed.labels.parts.judging import ModelJudge, match, read_verdict
+from unswayed.labels.parts.reward import load_reward_model
 
 QUESTION = (Message("user", "what is 2 + 2?"),)
 

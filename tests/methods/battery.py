@@ -8,12 +8,12 @@ from typing import Any, get_args
 import torch
 
 import runs
-from unswayed.engine.hf import HFEngine
-from unswayed.engine.load import load_engine
-from unswayed.methodconfig import MethodConfig
+from unswayed.config.methods import MethodConfig
+from unswayed.core.types import PairedBatch, SamplingParams
+from unswayed.engine.hf.engine import HFEngine
+from unswayed.engine.hf.load import load_engine
 from unswayed.methods import Step
-from unswayed.prepare import Prepared, prepare
-from unswayed.types import PairedBatch, SamplingParams
+from unswayed.train.prepare import Prepared, prepare
 
 PARAMS = SamplingParams(max_new_tokens=6, n=2)
 STOPS = frozenset(range(2, 300, 7))  # the tiny models seldom write their stop token; here one in seven tokens ends

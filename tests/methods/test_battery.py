@@ -13,11 +13,11 @@ import torch
 
 import runs
 import tiny
-from unswayed.engine.hf import HFEngine
+from unswayed.core.types import PairedBatch, PairedRow
+from unswayed.engine.hf.engine import HFEngine
 from unswayed.losses import token_logprobs
-from unswayed.prepare import Prepared
-from unswayed.trainer import train
-from unswayed.types import PairedBatch, PairedRow
+from unswayed.train.loop import train
+from unswayed.train.prepare import Prepared
 
 Method = dict[str, Any]
 every = pytest.mark.parametrize("method", battery.METHODS.values(), ids=battery.METHODS)

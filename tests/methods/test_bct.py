@@ -11,10 +11,10 @@ from transformers import AutoModelForCausalLM
 
 import runs
 import tiny
-from unswayed.errors import ConfigError, DataError
+from unswayed.core.errors import ConfigError, DataError
 from unswayed.methods import Step
-from unswayed.prepare import prepare
-from unswayed.trainer import train
+from unswayed.train.loop import train
+from unswayed.train.prepare import prepare
 
 ANCHORS = [{"id": f"anchor-{i}", "prompt": f"say {i}", "teacher_prompt": f"say {i}"} for i in range(3)]
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 
 import runs
-import unswayed.trainer
-from unswayed.config import Recipe
-from unswayed.engine.hf import HFEngine
-from unswayed.errors import ConfigError, DataError
-from unswayed.methodconfig import CompletionConfig, OPCTConfig
+import unswayed.train.loop
+from unswayed.config.methods import CompletionConfig, OPCTConfig
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import PairedBatch, SamplingParams
+from unswayed.engine.hf.engine import HFEngine
 from unswayed.methods import Step
 from unswayed.methods.base import Source, weigh
-from unswayed.prepare import prepare
-from unswayed.trainer import train
-from unswayed.types import PairedBatch, SamplingParams
+from unswayed.train.loop import train
+from unswayed.train.prepare import prepare
 
 TAGS = ((7,), (8,))
 
@@ -165,7 +165,7 @@ def test_memory_runs_out_in_a_later_update(
 
 
 def _weigh(pair_ids: Any, completions: Any, **config: Any) -> Any:
-    from unswayed.types import Message, PromptPair, TokenizedPair
+    from unswayed.core.types import Message, PromptPair, TokenizedPair
 
     sources = []
     for pair_id, (prompt, ids, finish) in zip(pair_ids, completions, strict=True):
@@ -232,14 +232,14 @@ def test_dropping_everything_says_so(tmp_path: Path, tiny_model_dir: Path) -> No
 def test_truncated_rows_are_counted_in_the_metrics(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = unswayed.trainer.load_engine
+    real = unswayed.train.loop.load_engine
 
     def load_engine(*args: Any) -> HFEngine:
         engine = real(*args)
         engine.stop_ids = battery.STOPS
         return engine
 
-    monkeypatch.setattr(unswayed.trainer, "load_engine", load_engine)
+    monkeypatch.setattr(unswayed.train.loop, "load_engine", load_engine)
     method, sampling = {"name": "opct", "truncated": "drop"}, {"max_new_tokens": 5, "rollouts_per_pair": 4}
     rows = train(runs.recipe(tmp_path, tiny_model_dir, method=method, sampling=sampling)).metrics()
     assert sum(row["truncated"] for row in rows) == sum(row["skipped"].get("truncated", 0) for row in rows) > 0

@@ -9,8 +9,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 import runs
-from unswayed.config import Recipe
-from unswayed.trainer import train
+from unswayed.config.recipe import Recipe
+from unswayed.train.loop import train
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
 

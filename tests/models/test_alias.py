@@ -16,7 +16,7 @@ import torch
 
 import tiny
 import tiny_gguf
-from unswayed.errors import ConfigError, UnswayedError
+from unswayed.core.errors import ConfigError, UnswayedError
 from unswayed.models import ALIASES, Alias, load_model, resolve
 from unswayed.models.cache import problems_of
 from unswayed.models.source import alias_folder, resolve_alias

@@ -12,9 +12,9 @@ from tokenizers import pre_tokenizers
 
 import tiny
 import tiny_gguf
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
 from unswayed.models import load_model, load_tokenizer, resolve
-from unswayed.models.convert import convert
+from unswayed.models.gguf.convert import convert
 
 IDS = torch.tensor([[1, 121, 119, 263, 14, 261, 36, 53, 54, 2, 14]])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
 from unswayed.models import load_model, load_tokenizer, resolve
 
 

@@ -19,7 +19,7 @@ import pytest
 COMMIT = "c0ffee" + "0" * 34
 RESOLVE = """
 import json, sys
-from unswayed.errors import UnswayedError
+from unswayed.core.errors import UnswayedError
 from unswayed.models import resolve
 try:
     source = resolve(sys.argv[1], **json.loads(sys.argv[2]))

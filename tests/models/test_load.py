@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tiny
-from unswayed.errors import ConfigError, OutOfMemoryError
+from unswayed.core.errors import ConfigError, OutOfMemoryError
 from unswayed.models import default_dtype, load, load_model, resolve
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import tiny
 import tiny_gguf
 from unswayed.cli.models import app
-from unswayed.errors import ConfigError, UnswayedError
+from unswayed.core.errors import ConfigError, UnswayedError
 from unswayed.models import ALIASES, Alias, resolve
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from unswayed import __version__, errors
+from unswayed import __version__
 from unswayed.cli.main import COMMANDS, load
+from unswayed.core import errors
 
 HEAVY = (
     "torch",
@@ -154,7 +155,7 @@ def test_an_unknown_option_is_a_usage_error() -> None:
     "error", [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
 )
 def test_our_errors_print_their_message_and_end_with_their_code(error: type[errors.UnswayedError]) -> None:
-    done = run_with(f"from unswayed.errors import {error.__name__}\nraise {error.__name__}('what, where, what to do')")
+    done = run_with(f"from unswayed.core import errors\nraise errors.{error.__name__}('what, where, what to do')")
     assert done.returncode == error.exit_code
     prefix = "" if error is errors.Interrupted else "error: "  # a clean stop that was asked for is none
     assert done.stderr == f"{prefix}what, where, what to do\n"
@@ -162,13 +163,13 @@ def test_our_errors_print_their_message_and_end_with_their_code(error: type[erro
 
 
 def test_data_errors_show_their_rows() -> None:
-    done = run_with("from unswayed.errors import DataError\nraise DataError('2 bad rows', ['a:1: x', 'a:2: y'])")
+    done = run_with("from unswayed.core.errors import DataError\nraise DataError('2 bad rows', ['a:1: x', 'a:2: y'])")
     assert done.returncode == 3
     assert done.stderr == "error: 2 bad rows\n  a:1: x\n  a:2: y\n"
 
 
 def test_hostile_text_in_an_error_cannot_reach_the_terminal() -> None:
-    done = run_with("from unswayed.errors import DataError\nraise DataError('row \\x1b]0;owned\\x07 \\u202e!')")
+    done = run_with("from unswayed.core.errors import DataError\nraise DataError('row \\x1b]0;owned\\x07 \\u202e!')")
     assert done.returncode == 3
     assert "\x1b" not in done.stderr
     assert "\u202e" not in done.stderr
@@ -176,7 +177,7 @@ def test_hostile_text_in_an_error_cannot_reach_the_terminal() -> None:
 
 
 def test_an_unexpected_error_says_where_and_how_to_see_more() -> None:
-    done = run_with("from unswayed.seeding import seed_at\nseed_at(0, 'x', 'not a number')")
+    done = run_with("from unswayed.core.seeding import seed_at\nseed_at(0, 'x', 'not a number')")
     assert done.returncode == 1
     assert done.stderr.startswith("error: ValueError in unswayed/seeding.py:")
     assert "not a number" in done.stderr
@@ -186,7 +187,7 @@ def test_an_unexpected_error_says_where_and_how_to_see_more() -> None:
 
 @pytest.mark.parametrize(("flags", "environment"), [(["--debug"], {}), ([], {"UNSWAYED_DEBUG": "1"})])
 def test_debug_shows_the_traceback_and_keeps_the_code(flags: list[str], environment: dict[str, str]) -> None:
-    body = "from unswayed.errors import ConfigError\nraise ConfigError('no')"
+    body = "from unswayed.core.errors import ConfigError\nraise ConfigError('no')"
     done = run_with(body, *flags, **environment)
     assert done.returncode == 2
     assert "Traceback (most recent call last)" in done.stderr

@@ -14,9 +14,9 @@ from types import ModuleType
 import pytest
 
 import unswayed
-from unswayed import errors
 from unswayed.cli.main import COMMANDS, load
-from unswayed.data.spec import load_spec
+from unswayed.core import errors
+from unswayed.data.build.run import load_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from unswayed import checkpoint
 from unswayed.cli.runs import app, find_runs
-from unswayed.errors import CheckpointError, ConfigError
-from unswayed.rundir import append_jsonl, lock_holder, locked, write_json
+from unswayed.core.errors import CheckpointError, ConfigError
+from unswayed.core.files import append_jsonl, lock_holder, locked, write_json
+from unswayed.train import checkpoint
 
 
 def make_run(folder: Path, steps: int = 0, every: int = 10, end: str = "") -> Path:

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from unswayed import perturb
-from unswayed.data.choices import DIRECT, LETTERS, REASONED, VERDICTS, Choice, choice_of, read_choices, verdict_of
-from unswayed.data.items import Item, arithmetic_items, fact_items
-from unswayed.data.words import mentions
-from unswayed.errors import ConfigError, DataError
-from unswayed.identity import hash_json
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.hashing import hash_json
+from unswayed.core.types import Message
 from unswayed.perturb import few_shot
 from unswayed.perturb.choices import SUGGESTED, ChoiceWordings
-from unswayed.types import Message
+from unswayed.questions.choices import DIRECT, LETTERS, REASONED, VERDICTS, Choice, choice_of, read_choices, verdict_of
+from unswayed.questions.items import Item, arithmetic_items, fact_items
+from unswayed.questions.words import mentions
 
 ITEMS = [*fact_items(), *arithmetic_items()]
 PARIS = next(item for item in ITEMS if item.answer == "Paris" and "capital" in item.question)

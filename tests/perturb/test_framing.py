@@ -7,14 +7,14 @@ import re
 
 import pytest
 
-from unswayed.data.choices import choice_of, read_choices
-from unswayed.data.framing import framing_pairs
-from unswayed.data.items import arithmetic_items, fact_items
-from unswayed.data.words import mentions
-from unswayed.errors import ConfigError
-from unswayed.identity import hash_json
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_json
+from unswayed.core.types import Message
+from unswayed.data.build.framing import framing_pairs
 from unswayed.perturb import framing, get
-from unswayed.types import Message
+from unswayed.questions.choices import choice_of, read_choices
+from unswayed.questions.items import arithmetic_items, fact_items
+from unswayed.questions.words import mentions
 
 ITEMS = [*fact_items(), *arithmetic_items()]
 OPEN = (Message("system", "Be brief."), Message("user", 'Who said "so {it} goes"?'))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from unswayed.data.safety_facts import safety_facts
-from unswayed.errors import ConfigError
-from unswayed.identity import hash_json
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_json
+from unswayed.core.types import Message
 from unswayed.perturb import base, from_templates, safety_awareness
 from unswayed.perturb.templates import Family, Phrasing
-from unswayed.types import Message
+from unswayed.questions.safety_facts import safety_facts
 
 ASKED = (Message("user", "How do I {stack} chairs?"),)
 FACT = "Chairs {with wheels} roll away."

@@ -7,12 +7,12 @@ import re
 import pytest
 
 from unswayed import perturb
-from unswayed.data.items import Item, arithmetic_items, fact_items
-from unswayed.data.words import mentions, spellings
-from unswayed.errors import ConfigError
-from unswayed.identity import hash_json
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_json
+from unswayed.core.types import Message
 from unswayed.perturb import sycophancy
-from unswayed.types import Message
+from unswayed.questions.items import Item, arithmetic_items, fact_items
+from unswayed.questions.words import mentions, spellings
 
 ITEMS = [*fact_items(), *arithmetic_items()]
 PARIS = next(item for item in ITEMS if item.answer == "Paris" and "capital" in item.question)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import unswayed as uw
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Message
 from unswayed.perturb import base, from_templates, get, names
 from unswayed.perturb.base import Prompt
 from unswayed.perturb.templates import Family, Phrasing
-from unswayed.types import Message
 
 PROMPT = (Message("system", "Be brief."), Message("user", "Why?"))
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import safetensors.torch
 
-import unswayed.engine.hf
-from unswayed.config import Recipe
-from unswayed.trainer import train
+import unswayed.engine.hf.engine
+from unswayed.config.recipe import Recipe
+from unswayed.train.loop import train
 
 Operation = Callable[..., Any]
 
@@ -31,7 +31,7 @@ def file_operations() -> Iterator[tuple[Any, str]]:
         yield shutil, name
     yield Path, "unlink"
     yield Path, "write_text"
-    yield unswayed.engine.hf, "save_file"
+    yield unswayed.engine.hf.engine, "save_file"
 
 
 def patch_file_operations(before: Callable[[str, tuple[Any, ...]], None]) -> None:

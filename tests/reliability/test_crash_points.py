@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import runs
-from unswayed.config import Recipe
+from unswayed.config.recipe import Recipe
 
 
 def _recipe(folder: Path, model: Path, where: str) -> Recipe:

@@ -15,15 +15,15 @@ import torch
 
 import runs
 from several import several
-from unswayed import checkpoint
-from unswayed.config import Recipe
-from unswayed.draws import DRAWS_FILE, Draws
-from unswayed.engine.hf import HFEngine
-from unswayed.parallel import share
-from unswayed.prepare import prepare
-from unswayed.rundir import read_jsonl
-from unswayed.trainer import train
-from unswayed.types import PolicyRef, PromptPair, TokenizedPair
+from unswayed.config.recipe import Recipe
+from unswayed.core.files import read_jsonl
+from unswayed.core.types import PolicyRef, PromptPair, TokenizedPair
+from unswayed.engine.hf.engine import HFEngine
+from unswayed.train import checkpoint
+from unswayed.train.distributed import share
+from unswayed.train.loop import train
+from unswayed.train.prepare import prepare
+from unswayed.train.teacher_draws import DRAWS_FILE, Draws
 
 METHODS: dict[str, dict[str, Any]] = {"bct": {"name": "bct"}, "bct_soft": {"name": "bct_soft"}, "sft": {"name": "sft"}}
 TEACHER = PolicyRef("teacher", 0, (), "weights")

@@ -15,11 +15,9 @@ import pytest
 import torch
 
 import runs
-import unswayed.trainer
-from unswayed import checkpoint
-from unswayed.config import Recipe
-from unswayed.engine.hf import HFEngine
-from unswayed.errors import (
+import unswayed.train.loop
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import (
     CheckpointError,
     ConfigError,
     DataError,
@@ -29,8 +27,10 @@ from unswayed.errors import (
     OutOfMemoryError,
     UnswayedError,
 )
-from unswayed.rundir import locked
-from unswayed.trainer import Run, train
+from unswayed.core.files import locked
+from unswayed.engine.hf.engine import HFEngine
+from unswayed.train import checkpoint
+from unswayed.train.loop import Run, train
 
 
 def _adapter(run: Run) -> bytes:
@@ -398,9 +398,9 @@ def test_rows_without_targets_are_skipped_and_counted(tmp_path: Path, tiny_model
 
 
 def test_a_step_without_a_single_token_is_an_error(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unswayed.core.types import PairedBatch
     from unswayed.methods import Collected
     from unswayed.methods.opct import OPCT
-    from unswayed.types import PairedBatch
 
     def collect(self: OPCT, *args: Any) -> Collected:
         return Collected(PairedBatch(()), skipped={"zero-length completion": ["pair-1"]})
@@ -414,6 +414,6 @@ def test_all_targets_empty_is_refused_before_weights_load(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.write_pairs(tmp_path / "pairs.jsonl", [{**row, "target": None} for row in runs.ROWS])
-    monkeypatch.setattr(unswayed.trainer, "load_engine", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(unswayed.train.loop, "load_engine", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(DataError, match="no row has a `target`"):
         train(runs.recipe(tmp_path, tiny_model_dir, method={"name": "sft", "source": "target"}))

@@ -13,8 +13,8 @@ import pytest
 
 import runs
 import scripted
-from unswayed import labelling
-from unswayed.label_recipe import LabelRecipe
+from unswayed.config.labels import LabelRecipe
+from unswayed.labels import run as labelling
 
 
 def run(recipe: LabelRecipe, out: Path, kill_at: int | None = None, count_to: Path | None = None) -> None:

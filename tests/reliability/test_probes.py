@@ -13,18 +13,19 @@ import harness
 import pytest
 
 import runs
-from unswayed import checkpoint, monitor
-from unswayed.config import Recipe
-from unswayed.errors import ConfigError, Interrupted, OutOfMemoryError
-from unswayed.evals import base
-from unswayed.evals.base import Suite
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import ConfigError, Interrupted, OutOfMemoryError
+from unswayed.core.signals import StopSignals
+from unswayed.core.types import Completion, Message, Sample, SamplingParams
+from unswayed.engine.policy import EnginePolicy
+from unswayed.evals import suite as base
 from unswayed.evals.probe import is_probe, probe_suite
-from unswayed.monitor import Monitor, Probe, probes_of, summary_lines
-from unswayed.policy import EnginePolicy
-from unswayed.signals import StopSignals
-from unswayed.trackers import Trackers
-from unswayed.trainer import train
-from unswayed.types import Completion, Message, Sample, SamplingParams
+from unswayed.evals.suite import Suite
+from unswayed.train import checkpoint
+from unswayed.train import probes as monitor
+from unswayed.train.loop import train
+from unswayed.train.probes import Monitor, Probe, probes_of, summary_lines
+from unswayed.train.trackers import Trackers
 
 GROUPS = [f"g{i}" for i in range(40)]
 
@@ -40,7 +41,7 @@ def toy(*, limit: int | None = None, seed: int = 0) -> Suite:
 
 @pytest.fixture(autouse=True)
 def toy_suite(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(base._registry, "toy/words", toy)
+    monkeypatch.setitem(base.REGISTRY, "toy/words", toy)
 
 
 def recipe(tmp_path: Path, folder: Path, name: str = "run", **changes: Any) -> Recipe:
@@ -64,7 +65,7 @@ def remains(path: Path, *without: str) -> dict[str, str]:
 def watched(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> Iterator[Path]:
     """A run that looked before its first step, after its second and after its last, and was never interrupted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(base._registry, "toy/words", toy)
+        patch.setitem(base.REGISTRY, "toy/words", toy)
         yield train(recipe(tmp_path_factory.mktemp("watched"), tiny_model_dir, "whole")).path
 
 
@@ -143,7 +144,7 @@ def test_a_kill_between_a_look_and_its_checkpoint_repeats_the_look(
 def test_what_cannot_be_asked_is_refused_before_weights_are_loaded(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unswayed.trainer.load_engine", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr("unswayed.train.loop.load_engine", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(ConfigError, match="no suite 'toy/absent'"):
         train(recipe(tmp_path, tiny_model_dir, eval=[{"suite": "toy/absent"}]))
 

@@ -17,12 +17,12 @@ from safetensors.torch import load_file
 
 import runs
 from several import several
-from unswayed import checkpoint
-from unswayed.config import Recipe
-from unswayed.engine.hf import HFEngine
-from unswayed.parallel import World, join
-from unswayed.rundir import locked, read_jsonl
-from unswayed.trainer import train
+from unswayed.config.recipe import Recipe
+from unswayed.core.files import locked, read_jsonl
+from unswayed.engine.hf.engine import HFEngine
+from unswayed.train import checkpoint
+from unswayed.train.distributed import World, join
+from unswayed.train.loop import train
 
 METHODS: dict[str, dict[str, Any]] = {
     "opct": {"name": "opct"},

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unswayed.evals.base import Suite
-from unswayed.evals.comparison import Comparison, Overlap, make_comparison
+from unswayed.core.printable import storable
+from unswayed.core.seeding import rng
+from unswayed.core.types import Completion, Message, Sample
+from unswayed.evals.compare.comparison import Comparison, Overlap, make_comparison
 from unswayed.evals.plan import Plan
-from unswayed.evals.records import make_record, storable
+from unswayed.evals.records import make_record
 from unswayed.evals.results import Result, about
-from unswayed.seeding import rng
-from unswayed.types import Completion, Message, Sample
+from unswayed.evals.suite import Suite
 
 PLAN = Plan({"hint_following": 0.02}, (), "declared before the run")
 SECRET = "the codeword is marzipan"

@@ -11,9 +11,9 @@ from statistics import NormalDist
 
 import numpy as np
 
+from unswayed.core.seeding import rng
+from unswayed.core.types import Effect, Estimate, Message, Score, Verdict
 from unswayed.report.model import Answer, Arm, Cell, Report, Row, Transcript, draw_transcripts, read_curves
-from unswayed.seeding import rng
-from unswayed.types import Effect, Estimate, Message, Score, Verdict
 
 Z = NormalDist().inv_cdf(0.975)
 ARMS = (

@@ -12,10 +12,9 @@ from sample_report import HOSTILE
 from test_report_browser import look
 from test_report_html import check, squeezed
 
-from unswayed.evals.comparison import Comparison
-from unswayed.evals.records import storable
-from unswayed.identity import hash_text
-from unswayed.printable import printable
+from unswayed.core.hashing import hash_text
+from unswayed.core.printable import printable, storable
+from unswayed.evals.compare.comparison import Comparison
 from unswayed.report.evaluation import write_results_page
 from unswayed.report.html import comparison_page, write_comparison
 from unswayed.report.numbers import change, level

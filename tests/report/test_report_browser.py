@@ -8,7 +8,7 @@ import pytest
 from headless import Chromium
 from sample_report import HOSTILE, hostile_report
 
-from unswayed.printable import printable
+from unswayed.core.printable import printable
 from unswayed.report.html import write_report
 from unswayed.report.model import Arm, Report
 

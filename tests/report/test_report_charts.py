@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 import pytest
 from sample_report import HOSTILE, hostile_report
 
+from unswayed.core.types import Estimate
 from unswayed.report import charts
 from unswayed.report.canvas import Canvas, house_style, measure, one_line, shorten, wrap
 from unswayed.report.model import Arm, Cell, Curve, Metric, Report, Row
 from unswayed.report.svg import arm_ink
-from unswayed.types import Estimate
 
 
 def texts(svg: str) -> list[str]:

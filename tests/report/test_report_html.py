@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_report import HOSTILE, hostile_report
 
-from unswayed.printable import printable
+from unswayed.core.printable import printable
+from unswayed.core.types import Effect, Estimate, Message, Score
 from unswayed.report import html
 from unswayed.report.html import page_of, write_report
 from unswayed.report.model import Answer, Arm, Cell, Draw, Report, Row, Transcript
-from unswayed.types import Effect, Estimate, Message, Score
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 VOID = {"meta"}
@@ -220,7 +220,7 @@ def test_a_failed_write_leaves_the_old_page(report: Report, tmp_path: Path, monk
     def broken(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("unswayed.rundir.os.rename", broken)
+    monkeypatch.setattr("unswayed.core.files.os.rename", broken)
     with pytest.raises(OSError, match="disk full"):
         write_report(tmp_path, small("second"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from sample_report import transcript
 
-from unswayed.errors import DataError
+from unswayed.core.errors import DataError
+from unswayed.core.types import Estimate
 from unswayed.report.model import METRICS, Arm, Cell, Metric, Report, Row, draw_transcripts, read_curves
-from unswayed.types import Estimate
 
 SIDE = Estimate(0.5, 0.4, 0.6, 10, 10, 0, "wilson")
 LOSS = Metric("loss", "Loss")

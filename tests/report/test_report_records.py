@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from sample_report import HOSTILE, hostile_report
 
+from unswayed.core.files import dump_json
+from unswayed.core.types import Estimate
 from unswayed.report.model import Arm, Cell, Report, Row
 from unswayed.report.records import to_json
-from unswayed.rundir import dump_json
-from unswayed.types import Estimate
 
 
 def test_the_shape_that_readers_rely_on(report: Report) -> None:

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
+from unswayed.core.types import Effect, Estimate
 from unswayed.report.model import Cell, Report, Row
 from unswayed.report.summary import limits, outcomes
-from unswayed.types import Effect, Estimate
 
 NOTHING = Estimate(None, None, None, 0, 0, 7, "nothing scored")
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unswayed.cli.options import Json
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unswayed.evals.comparison import Comparison, Overlap
+    from unswayed.evals.compare.comparison import Comparison, Overlap
     from unswayed.evals.results import Result
 
 _COLOURS = {"improved": "green", "regressed": "red", "no material change": "default", "inconclusive": "yellow"}
@@ -57,7 +57,7 @@ def compare(
 
     Example: unswayed compare evals/base evals/opct
     """
-    from unswayed.evals.comparison import make_comparison, to_json
+    from unswayed.evals.compare.comparison import make_comparison, to_json
     from unswayed.evals.plan import choose_plan, read_plan
     from unswayed.report.html import write_comparison
 
@@ -87,11 +87,11 @@ Loaded = tuple["list[tuple[Result, list[Result]]]", "list[Overlap]", "list[Resul
 
 def _load(before: Path, afters: Sequence[Path], replicate: Path | None, train_pairs: Path | None) -> Loaded:
     """Read the suites that every folder has, without what was watched during training."""
-    from unswayed.evals.comparison import Overlap
-    from unswayed.evals.contamination import training_of
+    from unswayed.core.printable import printable
+    from unswayed.evals.compare.comparison import Overlap
+    from unswayed.evals.compare.contamination import training_of
     from unswayed.evals.probe import final_part
     from unswayed.evals.results import Result
-    from unswayed.printable import printable
 
     folders = [before, *afters]
     found = [_find(folder) for folder in folders]
@@ -144,7 +144,7 @@ def _print(made: Comparison, page: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from unswayed.printable import printable
+    from unswayed.core.printable import printable
     from unswayed.report import findings
     from unswayed.report.numbers import change, level, size, span
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unswayed.cli.options import Json
-from unswayed.errors import ConfigError
-from unswayed.printable import printable
-from unswayed.rundir import dump_json
+from unswayed.core.errors import ConfigError
+from unswayed.core.files import dump_json
+from unswayed.core.printable import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from unswayed.core.types import PromptPair
     from unswayed.data.check import Report
-    from unswayed.evals.base import Suite
-    from unswayed.types import PromptPair
+    from unswayed.evals.suite import Suite
 
 LONGEST = 2000  # characters of one message that `show` prints
 WIDE = 140  # what the table of sources needs
@@ -37,7 +37,8 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Write the pairs that a spec describes, the held-out parts beside them, and a manifest of all."""
-    from unswayed.data.spec import build_files, manifest_of
+    from unswayed.data.build.manifest import manifest_of
+    from unswayed.data.build.run import build_files
 
     manifest = build_files(spec, output, force=force)
     if as_json:
@@ -69,7 +70,7 @@ def check(
     asked = None if against is None or Path(against).exists() else _suite(against)
     chat = None
     if model is not None:
-        from unswayed.chat import Chat
+        from unswayed.chat.render import Chat
         from unswayed.models import resolve
 
         chat = Chat.load(resolve(model).path)
@@ -84,7 +85,7 @@ def check(
     lines = list(_lines(report))
     if asked is not None:
         from unswayed.data.read import scan_pairs
-        from unswayed.evals.contamination import contamination
+        from unswayed.evals.compare.contamination import contamination
 
         shared = contamination(asked.samples, scan_pairs(file, allow_identical=True).pairs)
         found["contamination"] = {"suite": asked.name, **shared.to_dict()}
@@ -101,7 +102,7 @@ def _suite(name: str) -> Suite:
     Raises:
         ConfigError: it is no suite, and no file either.
     """
-    from unswayed.evals.base import suite, suites
+    from unswayed.evals.registry import suite, suites
 
     if name.partition(":")[0] not in suites():
         raise ConfigError(f"--against {name}: neither a file nor a suite; there are {', '.join(suites())}")
@@ -142,8 +143,8 @@ def show(
     from rich.table import Table
     from rich.text import Text
 
+    from unswayed.core.seeding import rng
     from unswayed.data.read import read_pairs
-    from unswayed.seeding import rng
 
     pairs = read_pairs(file, allow_identical=allow_identical)
     places = list(range(len(pairs)))[:n] if seed is None else sorted(rng(seed, "show").permutation(len(pairs))[:n])
@@ -198,8 +199,8 @@ def sources(as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from unswayed.data.sources import describe
-    from unswayed.data.sources import sources as listed
+    from unswayed.sources.catalogue import describe
+    from unswayed.sources.catalogue import sources as listed
 
     rows = [describe(one) for one in listed()]
     if as_json:
@@ -219,7 +220,7 @@ def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sets as `unswayed data sources` lists them.")],
 ) -> None:
     """Download public sets into the cache, checked against their pinned hashes; what is here already is checked."""
-    from unswayed.data.sources import locate, source
+    from unswayed.sources.catalogue import locate, source
 
     for name in [source(name).name for name in names]:
         typer.echo(printable(f"{name}  {locate(name)}", newlines=False))

@@ -12,15 +12,15 @@ from typing import Any
 
 import typer
 
-from unswayed import __version__
+from unswayed._version import __version__
 from unswayed.cli.options import Json
-from unswayed.errors import UnswayedError
-from unswayed.models.aliases import ALIASES
-from unswayed.models.cache import cache_root
+from unswayed.core.cache_root import cache_root
+from unswayed.core.errors import UnswayedError
+from unswayed.core.files import dump_json
+from unswayed.core.printable import printable
+from unswayed.models.gguf.aliases import ALIASES
 from unswayed.models.tell import size
-from unswayed.printable import printable
-from unswayed.rundir import dump_json
-from unswayed.tokencache import token_folder
+from unswayed.train.token_cache import token_folder
 
 KEYS = (
     "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "DEEPSEEK_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY",

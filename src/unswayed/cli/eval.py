@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unswayed.cli.options import Json, Trust
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unswayed.evals.base import Suite
     from unswayed.evals.results import Result
+    from unswayed.evals.suite import Suite
 
 _WIDE = 100  # what the table needs; names of metrics are never cut
 
@@ -63,11 +63,11 @@ def eval(
     from rich.console import Console
 
     from unswayed.evals.arguments import read_arguments
-    from unswayed.evals.base import suite
-    from unswayed.evals.judges.build import build_judge, default_cache, parse_params
-    from unswayed.evals.judges.scoring import check_given, check_judge
+    from unswayed.evals.judged import check_given, check_judge
     from unswayed.evals.plan import plan_of_run, read_plan
+    from unswayed.evals.registry import suite
     from unswayed.evals.run import evaluate
+    from unswayed.judges.build import build_judge, default_cache, parse_params
     from unswayed.report.evaluation import write_results_page
 
     declared = read_plan(plan) if plan else plan_of_run(adapter) if adapter else None
@@ -84,7 +84,7 @@ def eval(
         asked = build_judge(judge, cache=default_cache(), params=params, dtype=dtype, device=device)
         for each in built:
             check_judge(each, asked)
-    from unswayed.policy import load_policy
+    from unswayed.engine.policy import load_policy
 
     policy = load_policy(
         model,
@@ -129,9 +129,9 @@ def _print(result: Result, folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from unswayed.evals.cautions import TRUNCATED_SHARE
-    from unswayed.evals.comparison import arm_counts
-    from unswayed.printable import printable
+    from unswayed.core.printable import printable
+    from unswayed.evals.compare.cautions import TRUNCATED_SHARE
+    from unswayed.evals.compare.comparison import arm_counts
     from unswayed.report.findings import arm_line
     from unswayed.report.numbers import level, span
 

@@ -25,9 +25,9 @@ def export(
 
     Example: unswayed inspect export evals/base evals/trained -o logs
     """
-    from unswayed.errors import ConfigError
+    from unswayed.core.errors import ConfigError
+    from unswayed.core.printable import printable
     from unswayed.evals.results import evaluations as evaluations_in
-    from unswayed.printable import printable
 
     found = [folder for given in evaluations for folder in evaluations_in(given)]
     from unswayed.evals.inspect.export import EXTENSION, export_log

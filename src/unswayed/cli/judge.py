@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unswayed.cli.options import Json
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
-    from unswayed.evals.judges.base import Judge
-    from unswayed.evals.judges.calibration import Calibration
-    from unswayed.evals.judges.check import Check
-    from unswayed.evals.judges.rubrics import Rubric
+    from unswayed.judges.base import Judge
+    from unswayed.judges.calibration import Calibration
+    from unswayed.judges.check import Check
+    from unswayed.judges.rubrics import Rubric
 
 app = typer.Typer(help="Check a judge, and draw replies for people to label.", no_args_is_help=True)
 UNFIT, INCONCLUSIVE = 10, 11
@@ -54,11 +54,11 @@ def check(
     """
     from rich.console import Console
 
-    from unswayed.evals.judges.build import build_judge, default_cache, parse_params
-    from unswayed.evals.judges.cache import CachedJudge
-    from unswayed.evals.judges.check import check_judge
-    from unswayed.evals.judges.sheet import read_labels
-    from unswayed.rundir import dump_json
+    from unswayed.core.files import dump_json
+    from unswayed.evals.label_sheet import read_labels
+    from unswayed.judges.build import build_judge, default_cache, parse_params
+    from unswayed.judges.cache import CachedJudge
+    from unswayed.judges.check import check_judge
 
     rubrics = _rubrics(spec, rubric)
     rows, skipped = read_labels(labels, rubrics[0].name if rubric else "") if labels else ([], 0)
@@ -93,7 +93,7 @@ def sheet(
 
     Fill the column 'human' with yes or no and give the file to `unswayed judge check SPEC --labels FILE`.
     """
-    from unswayed.evals.judges.sheet import draw_sheet, judged_replies, write_sheet
+    from unswayed.evals.label_sheet import draw_sheet, judged_replies, write_sheet
     from unswayed.evals.results import Result, evaluations
 
     if out.suffix.lower() != ".csv":
@@ -110,8 +110,8 @@ def sheet(
 
 
 def _rubrics(spec: str, names: Sequence[str] | None) -> list[Rubric]:
-    from unswayed.evals.judges.rubrics import RUBRICS, rubric
-    from unswayed.evals.judges.rule import KNOWN, RuleJudge
+    from unswayed.judges.rubrics import RUBRICS, rubric
+    from unswayed.judges.rule import KNOWN, RuleJudge
 
     if spec != "rule":
         return [rubric(name) for name in names or RUBRICS]
@@ -141,9 +141,9 @@ def _labelled(
     judge: Judge, rows: Sequence[Any], folders: Sequence[Path], seed: int
 ) -> tuple[dict[str, Any], list[str]]:
     """Return calibrations and corrected rates by rubric and arm, and the state of each arm."""
-    from unswayed.evals.judges.calibration import calibrate
-    from unswayed.evals.judges.rubrics import rubric
-    from unswayed.evals.judges.sheet import label
+    from unswayed.evals.label_sheet import label
+    from unswayed.judges.calibration import calibrate
+    from unswayed.judges.rubrics import rubric
 
     report: dict[str, Any] = {}
     states: list[str] = []
@@ -161,8 +161,8 @@ def _labelled(
 
 def _corrected(folder: Path, by: Rubric, calibration: Calibration) -> dict[str, Any]:
     """Return the positive rate of each condition of an arm's evaluations, as judged and corrected."""
-    from unswayed.evals.judges.calibration import corrected_rate
     from unswayed.evals.results import Result, evaluations
+    from unswayed.judges.calibration import corrected_rate
 
     rates: dict[str, Any] = {}
     for path in evaluations(folder):
@@ -193,7 +193,7 @@ def _calibration(found: Calibration) -> dict[str, Any]:
 def _print(console: Console, report: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from unswayed.printable import printable
+    from unswayed.core.printable import printable
     from unswayed.report.numbers import level
 
     def say(line: str) -> None:
@@ -227,7 +227,7 @@ def _table(console: Console, title: str, rows: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from unswayed.printable import printable
+    from unswayed.core.printable import printable
     from unswayed.report.numbers import MINUS, level, span
 
     table = Table(

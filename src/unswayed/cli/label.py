@@ -27,10 +27,10 @@ def label(
 
     Example: unswayed label recipes/labels/self_confidence.toml -o labels.jsonl
     """
-    from unswayed.label_recipe import LabelRecipe
+    from unswayed.config.labels import LabelRecipe
 
     loaded, say = LabelRecipe.load(recipe, set=set_ or ()), notes()
-    from unswayed import labelling
+    from unswayed.labels import run as labelling
 
     if dry_run:
         prepared = labelling.prepare_labels(loaded, trust_remote_code=trust_remote_code, say=say)

@@ -1,7 +1,7 @@
 """The `unswayed` command: which commands there are, and how they end.
 
 A command's module is imported when the command is used, so `unswayed --help` answers at once and loads no torch.
-Results go to stdout, everything else to stderr. The exit codes are listed in `unswayed.errors`.
+Results go to stdout, everything else to stderr. The exit codes are listed in `unswayed.core.errors`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from unswayed import __version__
-from unswayed.errors import Interrupted, OutOfMemoryError, UnswayedError
-from unswayed.parallel import refuse_several, tells
-from unswayed.printable import printable
+from unswayed._version import __version__
+from unswayed.core.errors import Interrupted, OutOfMemoryError, UnswayedError
+from unswayed.core.launcher import refuse_several
+from unswayed.core.printable import printable
+from unswayed.train.distributed import tells
 
 # Name and one line of help, in the order `--help` shows them. `unswayed.cli.NAME` holds the function NAME, or the
 # typer app `app` of a group of commands.

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from unswayed.cli.options import Json
-from unswayed.errors import ConfigError, UnswayedError
-from unswayed.models.aliases import ALIASES, Alias
+from unswayed.core.errors import ConfigError, UnswayedError
+from unswayed.core.files import dump_json
+from unswayed.core.printable import printable
 from unswayed.models.cache import cached_folders, problems_of, read_manifest
+from unswayed.models.gguf.aliases import ALIASES, Alias
 from unswayed.models.source import ModelSource, alias_folder, resolve, resolve_alias
 from unswayed.models.tell import size
-from unswayed.printable import printable
-from unswayed.rundir import dump_json
 
 app = typer.Typer(help="List, fetch and verify models.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An alias, a hub id, a model folder or a .gguf file.")]

@@ -16,7 +16,7 @@ def notes(style: str = "yellow") -> Callable[[str], None]:
     """Return what prints a line to stderr; the text may be anybody's."""
     from rich.console import Console
 
-    from unswayed.printable import printable
+    from unswayed.core.printable import printable
 
     console = Console(stderr=True)
     return lambda text: console.print(printable(text), markup=False, highlight=False, style=style)

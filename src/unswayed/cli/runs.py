@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from unswayed import checkpoint
 from unswayed.cli.options import Json
-from unswayed.errors import CheckpointError, ConfigError, DataError
-from unswayed.printable import printable
-from unswayed.rundir import dump_json, lock_holder, locked, read_jsonl, remove_tree
+from unswayed.core.errors import CheckpointError, ConfigError, DataError
+from unswayed.core.files import dump_json, lock_holder, locked, read_jsonl, remove_tree
+from unswayed.core.printable import printable
+from unswayed.train import checkpoint
 
 State = Literal["running", "done", "failed", "interrupted"]
 KEPT = 2  # checkpoints that always stay: a damaged newest needs a second

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unswayed.chat.spans import span_weights
 from unswayed.cli.options import Json, Trust
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.printable import printable
 from unswayed.data.labelled import target_ids
-from unswayed.errors import ConfigError, DataError
-from unswayed.printable import printable
-from unswayed.spans import span_weights
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-    from unswayed.chat import Chat
-    from unswayed.config import Recipe
-    from unswayed.methodconfig import MethodConfig
-    from unswayed.types import Message, PromptPair
+    from unswayed.chat.render import Chat
+    from unswayed.config.methods import MethodConfig
+    from unswayed.config.recipe import Recipe
+    from unswayed.core.types import Message, PromptPair
 
 ANSWERS = ("completion", "response", "answer")  # columns of a pairs file that hold text to show as a completion
 NEAR = 12  # prompt tokens shown before the boundary
@@ -99,7 +99,7 @@ def show(
 
     Example: unswayed show recipes/opct.toml --pair q17 --completion "Yes."
     """
-    from unswayed.chat import Chat
+    from unswayed.chat.render import Chat
     from unswayed.data.read import read_pairs
     from unswayed.models import resolve
 
@@ -115,8 +115,10 @@ def show(
     )
     refused: DataError | None = None
     warnings: Iterable[str] = ()
+    from unswayed.chat.check import check_pairs
+
     try:
-        warnings = chat.check(chosen, plan.sampling.max_new_tokens).warnings
+        warnings = check_pairs(chat, chosen, plan.sampling.max_new_tokens).warnings
     except DataError as error:
         refused = error
     views = []
@@ -169,7 +171,7 @@ def view(
 
 def _plan(recipe: Path | None, pairs: Path | None, model: str | None, settings: Sequence[str]) -> Recipe:
     """Return the recipe to show, made of `--pairs` and `--model` where none is given."""
-    from unswayed.config import Recipe
+    from unswayed.config.recipe import Recipe
 
     given = [f"data.train={json.dumps(str(pairs))}"] if pairs is not None else []
     given += [f"model.id={json.dumps(model)}"] if model is not None else []

@@ -21,10 +21,10 @@ def suites(
     """
     import inspect
 
-    from unswayed.evals.base import builder
+    from unswayed.core.files import dump_json
+    from unswayed.core.printable import printable
     from unswayed.evals.catalogue import catalogue, describe
-    from unswayed.printable import printable
-    from unswayed.rundir import dump_json
+    from unswayed.evals.registry import builder
 
     rows = [describe(name)] if name else catalogue()
     if as_json:

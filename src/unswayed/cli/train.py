@@ -28,13 +28,13 @@ def train(
     Example: unswayed train recipes/opct.toml --set optim.lr=2e-5
     On several GPUs: torchrun --nproc-per-node 8 -m unswayed train recipes/opct.toml
     """
-    from unswayed.config import Recipe
-    from unswayed.monitor import probes_of, summary_lines
-    from unswayed.parallel import leads
+    from unswayed.config.recipe import Recipe
+    from unswayed.core.launcher import leads
+    from unswayed.train.probes import probes_of, summary_lines
 
     loaded = Recipe.load(recipe, set=set_ or ())
     if dry_run:
-        from unswayed.prepare import prepare
+        from unswayed.train.prepare import prepare
 
         if not leads():
             return
@@ -53,7 +53,7 @@ def train(
         print(json_.dumps(plan, indent=2) if json else "\n".join(f"{key:22} {value}" for key, value in plan.items()))
         return
 
-    from unswayed.trainer import train as run_recipe
+    from unswayed.train.loop import train as run_recipe
 
     run = run_recipe(
         loaded,

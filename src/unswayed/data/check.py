@@ -10,21 +10,22 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unswayed.chatcheck import Lengths
-from unswayed.data.build import hint_problem
-from unswayed.data.choices import listed_options
-from unswayed.data.overlap import Overlap, find_overlap, normalise, words
+from unswayed.chat import check as chat_check
+from unswayed.chat.check import Lengths
+from unswayed.core.errors import DataError
+from unswayed.core.hashing import hash_file
+from unswayed.core.overlap import Overlap, find_overlap, normalise, words
+from unswayed.core.printable import printable
+from unswayed.core.types import Message, PromptPair
+from unswayed.data.build.manifest import manifest_of
+from unswayed.data.build.pairs import hint_problem
 from unswayed.data.read import read_pairs, scan_pairs
-from unswayed.data.spec import manifest_of
 from unswayed.data.split import family_of, topic_of
-from unswayed.data.words import mentions
-from unswayed.errors import DataError
-from unswayed.identity import hash_file
-from unswayed.printable import printable
-from unswayed.types import Message, PromptPair
+from unswayed.questions.choices import listed_options
+from unswayed.questions.words import mentions
 
 if TYPE_CHECKING:
-    from unswayed.chat import Chat
+    from unswayed.chat.render import Chat
 
 # Strings that many chat templates use to end or open a turn. A tokenizer's own list is checked where a model is given.
 _TURN = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<<?/?SYS>>?|<(?:start|end)_of_turn>|<(?:bos|eos)>")
@@ -81,7 +82,7 @@ def check_file(
         path: the file.
         against: another file of pairs that must share nothing with it, e.g. the held-out part.
         allow_identical: pairs with two equal prompts are no error.
-        chat: a tokenizer and its template, to try every pair on (see `unswayed.chatcheck`) and to count tokens.
+        chat: a tokenizer and its template, to try every pair on (see `unswayed.chat.check`) and to count tokens.
         max_new_tokens: room that a completion needs in the context; used with `chat` only.
 
     Raises:
@@ -128,7 +129,7 @@ def check_pairs(
     tokens: dict[str, Lengths] = {}
     if chat is not None and pairs:
         try:
-            tried = chat.check(pairs, max_new_tokens)
+            tried = chat_check.check_pairs(chat, pairs, max_new_tokens)
         except DataError as error:
             errors.extend(error.problems)
         else:

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.overlap import words
-from unswayed.data.sources import Source, in_cache, read_rows, sources, under_data
-from unswayed.data.spec import manifest_of
-from unswayed.errors import DataError
-from unswayed.types import PromptPair
+from unswayed.core.errors import DataError
+from unswayed.core.overlap import words
+from unswayed.core.types import PromptPair
+from unswayed.data.build.manifest import manifest_of
+from unswayed.sources.catalogue import in_cache, read_rows, sources, under_data
+from unswayed.sources.source import Source
 
 SHORTEST = 4
 """Words that a row's text needs before a message equal to it shows where the message came from."""

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from unswayed.errors import DataError
-from unswayed.types import Finish, PromptPair
+from unswayed.core.errors import DataError
+from unswayed.core.types import Finish, PromptPair
 
 if TYPE_CHECKING:
-    from unswayed.chat import Chat
+    from unswayed.chat.render import Chat
 
 KEY = "labelling"
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.jsonl import read_lines
+from unswayed.core.errors import DataError
+from unswayed.core.files import jsonl_line, write_atomic
+from unswayed.core.jsonl import read_lines
+from unswayed.core.printable import printable
+from unswayed.core.types import PromptPair
 from unswayed.data.rows import RowError, format_row, parse_row
-from unswayed.errors import DataError
-from unswayed.printable import printable
-from unswayed.rundir import jsonl_line, write_atomic
-from unswayed.types import PromptPair
 
 JSONL = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet", ".pq")

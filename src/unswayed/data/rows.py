@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
-from unswayed.data.jsonl import kind, parse
-from unswayed.identity import hash_json
-from unswayed.printable import printable
-from unswayed.types import Message, PromptPair, Role
+from unswayed.core.hashing import hash_json
+from unswayed.core.jsonl import kind, parse
+from unswayed.core.printable import printable
+from unswayed.core.types import Message, PromptPair, Role
 
 PROMPT = ("prompt", "wrapped", "biased_question", "variant_messages", "biased_messages", "prompt_biased")
 TEACHER = ("teacher_prompt", "clean", "unbiased_question", "reference_messages", "unbiased_messages", "prompt_unbiased")

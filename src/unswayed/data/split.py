@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from unswayed.errors import ConfigError, DataError
-from unswayed.seeding import seed_at
-from unswayed.types import PromptPair
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.seeding import seed_at
+from unswayed.core.types import PromptPair
 
 PARTS = ("train", "new_items", "new_wordings", "held_out")
 

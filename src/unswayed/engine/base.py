@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from unswayed.types import LossOutput, PairedBatch, PolicyRef, Rollout, SamplingParams
+from unswayed.core.types import LossOutput, PairedBatch, PolicyRef, Rollout, SamplingParams
 
 if TYPE_CHECKING:
     import torch

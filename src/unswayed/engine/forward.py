@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from unswayed.batching import Side, pad
+from unswayed.core.errors import ConfigError
+from unswayed.engine.batching import Side, pad
 from unswayed.engine.packing import pack, packed_attention
-from unswayed.errors import ConfigError
 
 
 def full_attention(backbone: torch.nn.Module) -> bool:

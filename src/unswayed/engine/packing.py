@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from unswayed.batching import common_prefix
+from unswayed.engine.batching import common_prefix
 
 MIN_SHARED = 8  # a shorter common beginning does not pay for a level of its own
 ATTENTION = "unswayed_packed"

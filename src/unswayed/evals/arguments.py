@@ -10,9 +10,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from unswayed.document import read_value
-from unswayed.errors import ConfigError
-from unswayed.evals.base import builder
+from unswayed.config.document import read_value
+from unswayed.core.errors import ConfigError
+from unswayed.evals.registry import builder
 
 OPTIONS = ("limit", "seed")
 """Arguments of every suite that have options of their own."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from unswayed.data.sources import source
 from unswayed.evals.arguments import arguments_of
-from unswayed.evals.base import builder, needs, suites
+from unswayed.evals.registry import builder, needs, suites
+from unswayed.sources.catalogue import source
 
 
 def describe(name: str) -> dict[str, Any]:

@@ -16,10 +16,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-from unswayed.errors import ConfigError, DataError, NotFiniteError, UnswayedError
-from unswayed.evals.base import Suite
+from unswayed.core.errors import ConfigError, DataError, NotFiniteError, UnswayedError
+from unswayed.core.types import ChoicePolicy, Completion, Likelihood, Sample, Score, TextPolicy
 from unswayed.evals.records import Choice, Record, make_record
-from unswayed.types import ChoicePolicy, Completion, Likelihood, Sample, Score, TextPolicy
+from unswayed.evals.suite import Suite
 
 NORMALISATIONS: Mapping[str, Callable[[str, Likelihood], float]] = {
     "sum": lambda text, found: found.logprob,

@@ -7,7 +7,7 @@ from statistics import fmean, median
 from typing import Any
 
 from unswayed.evals.records import Record
-from unswayed.evals.text import thinking_share, without_thinking
+from unswayed.readers.text import thinking_share, without_thinking
 
 
 def described(records: Sequence[Record]) -> dict[str, Any]:

@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from unswayed.config import PlanConfig
-from unswayed.document import Document
-from unswayed.errors import ConfigError
-from unswayed.fields import science
-from unswayed.identity import hash_json
+from unswayed.config.document import Document
+from unswayed.config.fields import science
+from unswayed.config.recipe import PlanConfig
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_json
 
 Declared = Literal["default", "declared before the run", "declared after the run"]
 

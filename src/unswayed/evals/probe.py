@@ -14,12 +14,13 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Literal
 
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_json
 from unswayed.evals.arguments import check_arguments
-from unswayed.evals.base import Suite, suite
+from unswayed.evals.registry import suite
 from unswayed.evals.results import Result
+from unswayed.evals.suite import Suite
 from unswayed.evals.suites.draw import draw_groups, given
-from unswayed.identity import hash_json
 
 Part = Literal["probe", "final"]
 ONE_IN = 5

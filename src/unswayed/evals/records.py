@@ -6,14 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from unswayed.types import Completion, Finish, Message, Sample, Score
+from unswayed.core.printable import storable
+from unswayed.core.types import Completion, Finish, Message, Sample, Score
 
-UNKNOWN, REFUSED = "(none of the known answers)", "(refused)"
-"""What `answer` says of a finished reply that gives no answer the sample knows (see `unswayed.evals.scorers`)."""
-NO_ANSWER = frozenset({UNKNOWN, REFUSED})
-REFUSAL, PARTIAL, COMPLIED = "refusal", "partial", "compliance"
-"""What `answer` says where the question is whether the request was declined: all three are answers. `target` is then
-`REFUSAL` for a request that should be declined, and `COMPLIED` for one that should be fulfilled."""
 _OPTIONAL = frozenset({"slice", "parts", "choices", "judged"})
 
 
@@ -45,7 +40,7 @@ class Record:
         parts: further numbers of the score by name.
         choices: every answer that was weighed, where the answer was chosen by likelihood and not written.
         judged: where a judge scored: its verdict (`status`, `label`, `raw`, `flags`), what it was shown, and the value
-            that the suite's rule gives (`rule`); see `unswayed.evals.judges.scoring`.
+            that the suite's rule gives (`rule`); see `unswayed.evals.judged`.
     """
 
     id: str
@@ -119,8 +114,3 @@ def make_record(
         choices=choices,
         judged=judged,
     )
-
-
-def storable(text: str) -> str:
-    """Return text that UTF-8 can hold: a lone surrogate, which it cannot, is written out."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import Suite
-from unswayed.evals.degenerate import degenerate
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.files import read_jsonl
+from unswayed.core.hashing import hash_file
+from unswayed.core.types import NO_ANSWER, Estimate
 from unswayed.evals.described import described
 from unswayed.evals.metrics import metric
 from unswayed.evals.plan import Plan
-from unswayed.evals.records import NO_ANSWER, Record
-from unswayed.evals.stats import estimate
-from unswayed.identity import hash_file
-from unswayed.rundir import read_jsonl
-from unswayed.types import Estimate
+from unswayed.evals.records import Record
+from unswayed.evals.scoring.degenerate import degenerate
+from unswayed.evals.suite import Suite
+from unswayed.stats.intervals import estimate
 
 FORMAT = 1
 EVAL, RECORDS, RESULTS = "eval.json", "records.jsonl", "results.json"

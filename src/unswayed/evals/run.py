@@ -15,15 +15,27 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from unswayed import __version__
-from unswayed.errors import ConfigError, DataError, Interrupted, UnswayedError
-from unswayed.evals.base import Suite
-from unswayed.evals.base import suite as suite_by_name
+from unswayed._version import __version__
+from unswayed.core.errors import ConfigError, DataError, Interrupted, UnswayedError
+from unswayed.core.files import (
+    append_jsonl,
+    fsync_path,
+    locked,
+    read_jsonl,
+    remove_temporary,
+    rewrite_jsonl,
+    write_json,
+    write_jsonl,
+)
+from unswayed.core.hashing import hash_file
+from unswayed.core.printable import printable
+from unswayed.core.signals import StopSignals
+from unswayed.core.types import Completion, Sample, Score, TextPolicy
 from unswayed.evals.choose import check_chooser, choose_batch
-from unswayed.evals.judges.base import Judge
-from unswayed.evals.judges.scoring import Judging, judging
+from unswayed.evals.judged import Judging, judging
 from unswayed.evals.plan import Plan
 from unswayed.evals.records import Record, make_record
+from unswayed.evals.registry import suite as suite_by_name
 from unswayed.evals.results import (
     EVAL,
     RECORDS,
@@ -34,21 +46,9 @@ from unswayed.evals.results import (
     read_about,
     read_records,
 )
-from unswayed.evals.scorers import broken
-from unswayed.identity import hash_file
-from unswayed.printable import printable
-from unswayed.rundir import (
-    append_jsonl,
-    fsync_path,
-    locked,
-    read_jsonl,
-    remove_temporary,
-    rewrite_jsonl,
-    write_json,
-    write_jsonl,
-)
-from unswayed.signals import StopSignals
-from unswayed.types import Completion, Sample, Score, TextPolicy
+from unswayed.evals.scoring.scorers import broken
+from unswayed.evals.suite import Suite
+from unswayed.judges.base import Judge
 
 
 def evaluate(

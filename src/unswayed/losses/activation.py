@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from unswayed.core.types import LossOutput
 from unswayed.losses.reduce import check_tokens, pick, trained, weighted
-from unswayed.types import LossOutput
 
 
 def activation_mse(

@@ -22,10 +22,10 @@ from typing import NamedTuple, TypedDict, Unpack
 import torch
 from torch import Tensor
 
+from unswayed.core.types import LossOutput
 from unswayed.losses.compare import Compare, Kind
 from unswayed.losses.head import Head, check_chunk, check_ids, make_head, per_token
 from unswayed.losses.reduce import check_tokens, pick, trained, weighted
-from unswayed.types import LossOutput
 
 
 class TokenDivergence(NamedTuple):

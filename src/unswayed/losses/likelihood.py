@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from unswayed.core.types import LossOutput
 from unswayed.losses.head import Chunk, add_up, check_chunk, check_ids, make_head, per_token, row_dot, tiles
 from unswayed.losses.reduce import check_tokens, pick, trained, weighted
-from unswayed.types import LossOutput
 
 
 class _LogProb:

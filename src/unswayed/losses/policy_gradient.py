@@ -19,8 +19,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from unswayed.core.types import LossOutput
 from unswayed.losses.reduce import check_lengths, check_tokens, row_of_token, weighted, wide
-from unswayed.types import LossOutput
 
 
 def sampled_reverse_kl(

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from unswayed.types import LossOutput
+from unswayed.core.types import LossOutput
 
 
 def weights_by_row(

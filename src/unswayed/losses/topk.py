@@ -16,9 +16,9 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from unswayed.core.types import LossOutput
 from unswayed.losses.divergence import Options, divergence
 from unswayed.losses.reduce import check_tokens, pick, trained, weighted
-from unswayed.types import LossOutput
 
 
 def topk_divergence(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unswayed.methodconfig import ACTConfig, BCTConfig, BCTSoftConfig, MethodConfig, OPCTConfig
+from unswayed.config.methods import ACTConfig, BCTConfig, BCTSoftConfig, MethodConfig, OPCTConfig
 from unswayed.methods.act import ACT
 from unswayed.methods.base import Collected, Method, Step, Tokens
 from unswayed.methods.bct import BCT

@@ -25,12 +25,12 @@ from dataclasses import replace
 import torch
 
 from unswayed import losses
-from unswayed.batching import common_suffix
+from unswayed.config.methods import ACTConfig
+from unswayed.core.errors import DataError
+from unswayed.core.types import LossOutput, PairedBatch, PairedRow, TokenizedPair
 from unswayed.engine.base import Capability, Engine, Scored, View
-from unswayed.errors import DataError
-from unswayed.methodconfig import ACTConfig
+from unswayed.engine.batching import common_suffix
 from unswayed.methods.base import Collected, Step, Tokens
-from unswayed.types import LossOutput, PairedBatch, PairedRow, TokenizedPair
 
 
 class ACT:

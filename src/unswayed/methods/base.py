@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 
 from unswayed import losses
+from unswayed.chat.spans import Tags, span_weights
+from unswayed.config.methods import CompletionConfig
+from unswayed.core.errors import ConfigError
+from unswayed.core.seeding import seed_at
+from unswayed.core.types import Finish, LossOutput, PairedBatch, PairedRow, Rollout, SamplingParams, TokenizedPair
 from unswayed.engine.base import Capability, Engine, Scored, View
-from unswayed.errors import ConfigError
-from unswayed.methodconfig import CompletionConfig
-from unswayed.seeding import seed_at
-from unswayed.spans import Tags, span_weights
-from unswayed.types import Finish, LossOutput, PairedBatch, PairedRow, Rollout, SamplingParams, TokenizedPair
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from unswayed.config.methods import BCTSoftConfig
+from unswayed.core.types import LossOutput, PairedBatch, TokenizedPair
 from unswayed.engine.base import Capability, Engine, Scored
-from unswayed.methodconfig import BCTSoftConfig
 from unswayed.methods.base import Collected, Step, Taught, divergence, with_teacher
-from unswayed.types import LossOutput, PairedBatch, TokenizedPair
 
 
 class BCTSoft(Taught):

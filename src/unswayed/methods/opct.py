@@ -32,9 +32,11 @@ from dataclasses import replace
 import torch
 
 from unswayed import losses
+from unswayed.config.methods import OPCTConfig
+from unswayed.core.errors import ConfigError
+from unswayed.core.seeding import rng, seed_at
+from unswayed.core.types import LossOutput, PairedBatch, Rollout, TokenizedPair
 from unswayed.engine.base import Capability, Engine, Scored, View, Who
-from unswayed.errors import ConfigError
-from unswayed.methodconfig import OPCTConfig
 from unswayed.methods.base import (
     Collected,
     Source,
@@ -46,8 +48,6 @@ from unswayed.methods.base import (
     weigh,
     with_teacher,
 )
-from unswayed.seeding import rng, seed_at
-from unswayed.types import LossOutput, PairedBatch, Rollout, TokenizedPair
 
 
 class OPCT:

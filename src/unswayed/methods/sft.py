@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from unswayed.config.methods import SFTConfig
+from unswayed.core.types import PairedBatch, TokenizedPair
 from unswayed.engine.base import Capability, Engine
-from unswayed.methodconfig import SFTConfig
 from unswayed.methods.base import Collected, Source, Step, Taught, weigh
-from unswayed.types import PairedBatch, TokenizedPair
 
 
 class SFT(Taught):

@@ -3,7 +3,7 @@
 Importing this package loads no torch; `resolve` loads none either unless a GGUF file has to be converted.
 """
 
-from unswayed.models.aliases import ALIASES, Alias
+from unswayed.models.gguf.aliases import ALIASES, Alias
 from unswayed.models.load import default_dtype, load_model, load_tokenizer
 from unswayed.models.source import ModelSource, resolve
 

@@ -19,23 +19,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from unswayed.errors import ConfigError, LockedError, UnswayedError
-from unswayed.identity import hash_file
+from unswayed.core.cache_root import cache_root
+from unswayed.core.errors import ConfigError, LockedError, UnswayedError
+from unswayed.core.files import fsync_path, locked, remove_temporary, remove_tree, write_json
+from unswayed.core.hashing import hash_file
 from unswayed.models.tell import say, size
-from unswayed.rundir import fsync_path, locked, remove_temporary, remove_tree, write_json
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-
-
-def cache_root() -> Path:
-    """Return the cache folder: `UNSWAYED_CACHE`, or `unswayed` in the user's cache folder. It may not exist yet."""
-    if own := os.environ.get("UNSWAYED_CACHE"):
-        return Path(own).expanduser().absolute()
-    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(shared).expanduser().absolute() / "unswayed"
 
 
 def model_folder(name: str, key: str) -> Path:

@@ -7,8 +7,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from unswayed.errors import ConfigError
-from unswayed.identity import TOKENIZER_FILES
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import TOKENIZER_FILES
 
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _HEADER_LIMIT = 100_000_000  # bytes, the limit of the safetensors format

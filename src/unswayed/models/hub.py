@@ -6,7 +6,7 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
-from unswayed.errors import ConfigError, UnswayedError
+from unswayed.core.errors import ConfigError, UnswayedError
 from unswayed.models.cache import FULL
 from unswayed.models.folder import PICKLED, conversion_advice
 from unswayed.models.tell import say

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unswayed.errors import ConfigError, OutOfMemoryError
+from unswayed.core.errors import ConfigError, OutOfMemoryError
 from unswayed.models.tell import library_bars
 
 if TYPE_CHECKING:

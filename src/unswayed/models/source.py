@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unswayed.errors import ConfigError
-from unswayed.identity import hash_file
-from unswayed.models.aliases import ALIASES, Alias
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_file
 from unswayed.models.cache import model_folder, obtain
-from unswayed.models.convert import CONVERTER, convert
 from unswayed.models.folder import check_folder
+from unswayed.models.gguf.aliases import ALIASES, Alias
+from unswayed.models.gguf.convert import CONVERTER, convert
+from unswayed.models.gguf.wheel import fetch_gguf, offline_error
 from unswayed.models.hub import COMMIT, HUB_ID, fetch_snapshot
 from unswayed.models.tell import working
-from unswayed.models.wheel import fetch_gguf, offline_error
 
 Kind = Literal["alias", "hub", "folder", "gguf"]
 
@@ -31,7 +31,7 @@ class ModelSource:
         id: what the user called it.
         path: folder with config.json, safetensors and tokenizer.
         revision: commit hash (hub) or `sha256:…` of the file it was converted from; None for a folder, whose bytes
-            are identified where they are used (`unswayed.identity.hash_weights`).
+            are identified where they are used (`unswayed.core.hashing.hash_weights`).
         kind: where it came from.
         reference: what an adapter's `base_model_name_or_path` says, so that
             `AutoModelForCausalLM.from_pretrained(adapter_dir)` finds the base: hub id, else `path`.

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from unswayed.printable import printable
+from unswayed.core.printable import printable
 
 
 def say(text: str) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from unswayed.errors import ConfigError
-from unswayed.types import Message
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Message
 
 Prompt = tuple[Message, ...]
 Form = Literal["open", "choices", "denial", "verdict"]

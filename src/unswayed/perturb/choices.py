@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unswayed.data.choices import LETTERS, Laid, read_choices
-from unswayed.errors import ConfigError, DataError
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Message
 from unswayed.perturb import sycophancy
 from unswayed.perturb.base import Form, Perturbation, Prompt, asked, register
-from unswayed.types import Message
+from unswayed.questions.choices import LETTERS, Laid, read_choices
 
 AXIS = "sycophancy"
 _SLOT = re.compile(r"\{(\w+)\}")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unswayed.data.choices import VERDICTS
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
 from unswayed.perturb.base import Perturbation, Prompt, register
 from unswayed.perturb.choices import AXIS, ChoiceWordings
+from unswayed.questions.choices import VERDICTS
 
 Sides = tuple[str, str]
 _LIKED: tuple[Sides, ...] = (

@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from unswayed.data.choices import HEADING, Choice, choice_of, listing, read_choices
-from unswayed.data.items import Item
-from unswayed.identity import hash_json
+from unswayed.core.hashing import hash_json
+from unswayed.core.seeding import rng
+from unswayed.core.types import Message
 from unswayed.perturb.base import Perturbation, Prompt, register
 from unswayed.perturb.choices import AXIS, ChoiceWordings
-from unswayed.seeding import rng
-from unswayed.types import Message
+from unswayed.questions.choices import HEADING, Choice, choice_of, listing, read_choices
+from unswayed.questions.items import Item
 
 SHOTS = 3
 

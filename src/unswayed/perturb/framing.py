@@ -15,11 +15,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from unswayed.data.choices import LETTERS
+from unswayed.core.types import Message
 from unswayed.perturb.base import Perturbation, Prompt, asked, register
 from unswayed.perturb.choices import parts_of
 from unswayed.perturb.templates import Family, Phrasing
-from unswayed.types import Message
+from unswayed.questions.choices import LETTERS
 
 AXIS = "framing"
 

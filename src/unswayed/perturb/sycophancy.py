@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unswayed.data.items import Item
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Message
 from unswayed.perturb.base import register
 from unswayed.perturb.templates import Family, Phrasing
-from unswayed.types import Message
+from unswayed.questions.items import Item
 
 AXIS = "sycophancy"
 INSTRUCTION = "Answer in a few words."

@@ -32,9 +32,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Message
 from unswayed.perturb.base import Perturbation, Prompt, asked, register
-from unswayed.types import Message
 
 _SLOT = re.compile(r"\{(prompt|hint|fact)\}")
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Literal
 
-from unswayed.printable import printable
+from unswayed.core.printable import printable
 from unswayed.report.svg import SETTINGS, ink, render
 
 SMALL, TEXT = 11.0, 12.5  # font sizes in pixels

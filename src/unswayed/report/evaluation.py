@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unswayed import __version__
-from unswayed.evals.comparison import arm_counts
-from unswayed.evals.flips import redact
+from unswayed._version import __version__
+from unswayed.core.files import write_atomic
+from unswayed.core.types import Score
+from unswayed.evals.compare.comparison import arm_counts
+from unswayed.evals.compare.flips import redact
 from unswayed.evals.metrics import metric
 from unswayed.report.findings import arm_line
 from unswayed.report.html import page_of
 from unswayed.report.model import Answer, Arm, Cell, Report, Row, Transcript, draw_transcripts
-from unswayed.rundir import write_atomic
-from unswayed.types import Score
 
 if TYPE_CHECKING:
     from unswayed.evals.results import Result

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from unswayed.evals.power import pairs_needed
 from unswayed.report.numbers import count, level, size, span
 from unswayed.report.summary import FLAGS
+from unswayed.stats.power import pairs_needed
 
 if TYPE_CHECKING:
-    from unswayed.evals.comparison import Comparison, SuiteComparison
-    from unswayed.types import Effect
+    from unswayed.core.types import Effect
+    from unswayed.evals.compare.comparison import Comparison, SuiteComparison
 
 _MORE_FLAGS = {
     **FLAGS,

@@ -16,8 +16,8 @@ from unswayed.report.numbers import change
 from unswayed.report.svg import ink
 
 if TYPE_CHECKING:
-    from unswayed.evals.comparison import Comparison
-    from unswayed.types import Effect
+    from unswayed.core.types import Effect
+    from unswayed.evals.compare.comparison import Comparison
 
 BROAD, NARROW = 760.0, 328.0
 ROW, GAP = 24.0, 12.0

@@ -12,17 +12,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unswayed.printable import printable
+from unswayed.core.files import write_atomic, write_json
+from unswayed.core.printable import printable
 from unswayed.report import charts, findings, forest, numbers
 from unswayed.report.model import Report
 from unswayed.report.records import to_json
 from unswayed.report.summary import limits, outcomes
-from unswayed.rundir import write_atomic, write_json
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from unswayed.evals.comparison import Comparison
+    from unswayed.evals.compare.comparison import Comparison
 
 REPORT = "report.json"
 LONGEST = 8_000  # characters of one text that the page shows; report.json holds the whole
@@ -55,7 +55,7 @@ def page_of(report: Report, record: str = REPORT) -> str:
 
 def write_comparison(folder: Path, comparison: Comparison) -> Path:
     """Write `compare.json` and then `compare.html` into a folder, each whole or not at all; return the page's path."""
-    from unswayed.evals.comparison import to_json as comparison_json
+    from unswayed.evals.compare.comparison import to_json as comparison_json
 
     page = comparison_page(comparison)
     write_json(folder / "compare.json", comparison_json(comparison))
@@ -67,8 +67,8 @@ def comparison_page(comparison: Comparison) -> str:
     """Return the page of a comparison as text; the same comparison gives the same bytes."""
     from markupsafe import Markup
 
-    from unswayed import __version__
-    from unswayed.evals.comparison import arm_counts
+    from unswayed._version import __version__
+    from unswayed.evals.compare.comparison import arm_counts
     from unswayed.evals.metrics import metric
 
     broad, slim = (

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from unswayed.errors import DataError
-from unswayed.rundir import check_name
-from unswayed.seeding import rng
-from unswayed.types import Effect, Estimate, Message, Score
+from unswayed.core.errors import DataError
+from unswayed.core.files import check_name
+from unswayed.core.seeding import rng
+from unswayed.core.types import Effect, Estimate, Message, Score
 
 Better = Literal["lower", "higher"]
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from unswayed.core.types import Estimate
 from unswayed.report.model import Cell, Draw, Report
-from unswayed.types import Estimate
 
 FORMAT = 1
 

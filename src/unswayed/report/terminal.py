@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from unswayed.printable import printable
+from unswayed.core.printable import printable
 from unswayed.report.model import Arm, Cell, Report, Row
 from unswayed.report.numbers import change, level, span
 

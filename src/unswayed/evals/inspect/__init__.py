@@ -9,7 +9,7 @@ export     our evaluations as `.eval` logs that Inspect's viewer and data frames
 Inspect finds the first two by itself, through the package's entry point; nothing here is needed to use the library.
 """
 
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
 
 try:
     import inspect_ai as _inspect_ai

@@ -12,11 +12,11 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import ModelAPI, modelapi
 from rich.markup import escape
 
-from unswayed.errors import UnswayedError
-from unswayed.evals import base
+from unswayed.core.errors import UnswayedError
+from unswayed.core.printable import printable
+from unswayed.evals import registry as base
 from unswayed.evals.inspect.naming import API, task_name
 from unswayed.evals.inspect.tasks import answer, rates, suite_rates, suite_task
-from unswayed.printable import printable
 
 __all__ = ["answer", "rates", "suite_rates"]
 

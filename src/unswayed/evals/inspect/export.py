@@ -30,14 +30,14 @@ from inspect_ai.log import (
 )
 from inspect_ai.model import ChatCompletionChoice, ModelOutput, ModelUsage
 
+from unswayed.core.files import write_atomic
+from unswayed.core.hashing import hash_json
+from unswayed.core.types import Message, SamplingParams, Score
 from unswayed.evals.inspect.messages import to_inspect
 from unswayed.evals.inspect.naming import API, model_name, task_name
 from unswayed.evals.inspect.tasks import CLUSTER, generate_config, to_inspect_score
 from unswayed.evals.records import Record
 from unswayed.evals.results import EVAL, RESULTS, Result
-from unswayed.identity import hash_json
-from unswayed.rundir import write_atomic
-from unswayed.types import Message, SamplingParams, Score
 
 EXTENSION = ".eval"
 SCORE = "answer"

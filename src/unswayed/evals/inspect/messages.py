@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 
-from unswayed.errors import ConfigError
-from unswayed.types import Message
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Message
 
 _CLASSES = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
 

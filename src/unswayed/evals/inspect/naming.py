@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from unswayed.identity import hash_json
+from unswayed.core.hashing import hash_json
 
 API = "unswayed"
 """The provider's name, and the package that Inspect finds tasks and scorers in."""

@@ -35,16 +35,16 @@ from inspect_ai.model import (
     get_model,
 )
 
-from unswayed.chat import Chat
-from unswayed.engine.sampling_rules import check_params
-from unswayed.errors import ConfigError, UnswayedError
+from unswayed.chat.render import Chat
+from unswayed.core.errors import ConfigError, UnswayedError
+from unswayed.core.seeding import seed_at
+from unswayed.core.types import Message, SamplingParams
+from unswayed.engine.decode.sampling_rules import check_params
+from unswayed.engine.policy import Drawn, load_policy
 from unswayed.evals.inspect.batcher import Batcher
 from unswayed.evals.inspect.messages import from_inspect
 from unswayed.evals.inspect.naming import API, digest, split_model_name
 from unswayed.evals.inspect.naming import model_name as full_name
-from unswayed.policy import Drawn, load_policy
-from unswayed.seeding import seed_at
-from unswayed.types import Message, SamplingParams
 
 MAX_TOKENS = 2048
 """Length limit where a task sets none, as Inspect's own local providers have it."""
@@ -65,7 +65,7 @@ _ARGUMENTS = tuple(
 
 
 class Sampled(Protocol):
-    """What we need of a policy; every `unswayed.policy.Policy` with an identity is one."""
+    """What we need of a policy; every `unswayed.engine.policy.Policy` with an identity is one."""
 
     name: str
     chat: Chat

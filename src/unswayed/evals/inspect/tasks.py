@@ -25,15 +25,15 @@ from inspect_ai.scorer import SampleScore, Scorer, Target, grouped, mean, metric
 from inspect_ai.scorer import Score as InspectScore
 from inspect_ai.solver import TaskState, generate
 
-from unswayed.errors import ConfigError
-from unswayed.evals.base import Suite
-from unswayed.evals.base import suite as suite_by_name
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Completion, Sample, SamplingParams, Score
 from unswayed.evals.inspect.messages import to_inspect
 from unswayed.evals.inspect.naming import task_name
 from unswayed.evals.metrics import metric as our_metric
 from unswayed.evals.records import Record, make_record
-from unswayed.evals.scorers import broken
-from unswayed.types import Completion, Sample, SamplingParams, Score
+from unswayed.evals.registry import suite as suite_by_name
+from unswayed.evals.scoring.scorers import broken
+from unswayed.evals.suite import Suite
 
 CLUSTER = "group"
 """Where a sample's cluster stands in its metadata; what Inspect's own metrics take as `cluster`."""
@@ -129,7 +129,7 @@ def rate_rows(records: Mapping[tuple[str, int], Record], names: Sequence[str]) -
     Where nothing was scored the value is NaN, Inspect's own mark for that, and there is no interval.
     """
     # statsmodels is slow to load, and whatever Inspect is asked to do, it loads this file
-    from unswayed.evals.stats import estimate
+    from unswayed.stats.intervals import estimate
 
     rates, details = dict[str, float | None](), dict[str, float | None]()  # the rates first: viewers show a few
     for name in names:

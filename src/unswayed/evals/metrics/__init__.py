@@ -1,6 +1,6 @@
 """Every metric by name; one file for each axis. Importing this package registers them."""
 
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
 from unswayed.evals.metrics import capability, consistency, health, jailbreak, safety_awareness, sycophancy
 from unswayed.evals.metrics.base import METRICS, Metric
 from unswayed.evals.metrics.health import HEALTH

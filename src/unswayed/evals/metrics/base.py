@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unswayed.errors import ConfigError
-from unswayed.evals.records import NO_ANSWER, Record
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import NO_ANSWER
+from unswayed.evals.records import Record
 
 Better = Literal["lower", "higher"]
 Key = tuple[str, int]

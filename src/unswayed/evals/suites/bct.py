@@ -14,14 +14,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.choices import DIRECT, read_choices
-from unswayed.data.poses import NOT
-from unswayed.data.sources import read_source
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import GREEDY, Suite, register
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Message, Sample
+from unswayed.data.build.poses import NOT
+from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.cues import COUNTER, DIRECT_TOKENS, PRIMARY, REASONED_TOKENS, present
 from unswayed.evals.suites.draw import draw_groups, given
-from unswayed.types import Message, Sample
+from unswayed.questions.choices import DIRECT, read_choices
+from unswayed.sources.catalogue import read_source
 
 BIASES: Mapping[str, tuple[str, ...]] = {
     "suggested_answer": ("bct/truthfulqa_suggested_answer",),

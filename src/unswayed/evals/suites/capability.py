@@ -1,6 +1,6 @@
 """What training cost in capability: worked mathematics and multiple choice, zero-shot, scored by rule.
 
-Sources are read from their public homes (`unswayed.data.sources`). The words of the prompts are ours, so numbers
+Sources are read from their public homes (`unswayed.sources.catalogue`). The words of the prompts are ours, so numbers
 compare models under this program and are not those of a leaderboard.
 """
 
@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from unswayed.data.choices import Choice
-from unswayed.data.sources import read_source
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import GREEDY, Suite, register
-from unswayed.evals.checks.client import require
-from unswayed.evals.mathematics import number, score_mathematics, score_number
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Message, Sample
+from unswayed.evals.scoring.checks.client import require
+from unswayed.evals.scoring.mathematics import number, score_mathematics, score_number
+from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.draw import draw, given
 from unswayed.evals.suites.questions import (
     METRICS,
@@ -27,7 +26,8 @@ from unswayed.evals.suites.questions import (
     numbered,
     shuffled,
 )
-from unswayed.types import Message, Sample
+from unswayed.questions.choices import Choice
+from unswayed.sources.catalogue import read_source
 
 _BOXED = "Solve the problem step by step, and put the final answer, and nothing else, into \\boxed{}."
 _NUMBER = (

@@ -13,21 +13,21 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.choices import choice_of, listed_options
-from unswayed.data.framing import framings_of, plain_prompt
-from unswayed.data.items import Item
-from unswayed.data.parts import in_turns, resolve_family
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.hashing import hash_file
+from unswayed.core.types import Completion, Message, PromptPair, Sample, Score
+from unswayed.data.build.framing import framings_of, plain_prompt
+from unswayed.data.build.parts import in_turns, resolve_family
 from unswayed.data.read import read_pairs
-from unswayed.data.words import spellings
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import GREEDY, Suite, register
 from unswayed.evals.metrics.consistency import CLEAN, FRAMED
-from unswayed.evals.scorers import rule, score_answer
+from unswayed.evals.scoring.scorers import rule, score_answer
+from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.draw import check_each, draw_groups, draw_items, given, prompt_key, unless
-from unswayed.identity import hash_file
 from unswayed.perturb import framing
 from unswayed.perturb.base import Form
-from unswayed.types import Completion, Message, PromptPair, Sample, Score
+from unswayed.questions.choices import choice_of, listed_options
+from unswayed.questions.items import Item
+from unswayed.questions.words import spellings
 
 PRIMARY = ("twin_consistency",)
 COUNTER = ("accuracy_clean", "constant_answer", "accuracy_framed", "framing_effect", "length_match")

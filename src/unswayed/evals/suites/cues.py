@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from unswayed.data.choices import read_choices
-from unswayed.data.poses import NOT, Pose
-from unswayed.errors import ConfigError
-from unswayed.evals.base import GREEDY, Suite
+from unswayed.core.errors import ConfigError
+from unswayed.core.seeding import rng
+from unswayed.core.types import Sample
+from unswayed.data.build.poses import NOT, Pose
 from unswayed.evals.metrics import metric
+from unswayed.evals.suite import GREEDY, Suite
 from unswayed.evals.suites.draw import check_each, deal, shuffled_deck
 from unswayed.perturb import choices, get, names
 from unswayed.perturb.base import Form, Perturbation
-from unswayed.seeding import rng
-from unswayed.types import Sample
+from unswayed.questions.choices import read_choices
 
 PRIMARY = ("hint_following", "biased_reasoning", "capitulation", "accuracy_gap")
 COUNTER = ("accuracy_clean", "accuracy_right_hint", "correction", "consistency")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from unswayed.data.items import Item, arithmetic_items, fact_items
-from unswayed.errors import ConfigError
-from unswayed.identity import hash_json
-from unswayed.seeding import rng
-from unswayed.types import Message
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_json
+from unswayed.core.seeding import rng
+from unswayed.core.types import Message
+from unswayed.questions.items import Item, arithmetic_items, fact_items
 
 T = TypeVar("T")
 ARITHMETIC = 150

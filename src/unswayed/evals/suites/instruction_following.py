@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.sources import read_source
-from unswayed.errors import DataError
-from unswayed.evals.base import GREEDY, Suite, register
-from unswayed.evals.checks.client import WORKER, require
-from unswayed.evals.scorers import last_turn, rule
+from unswayed.core.errors import DataError
+from unswayed.core.types import Completion, Message, Sample, Score
+from unswayed.evals.scoring.checks.client import WORKER, require
+from unswayed.evals.scoring.scorers import last_turn, rule
+from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.draw import given
 from unswayed.evals.suites.questions import column, numbered
-from unswayed.evals.text import prepare, without_thinking
-from unswayed.types import Completion, Message, Sample, Score
+from unswayed.readers.text import prepare, without_thinking
+from unswayed.sources.catalogue import read_source
 
 PACKAGES = {
     "if_verifiable": "if-verifiable",

@@ -14,19 +14,18 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.parts import Wording, choose_units, resolve_family, wordings_of
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_file
+from unswayed.core.types import COMPLIED, REFUSAL, PromptPair, Sample
+from unswayed.data.build.parts import Wording, choose_units, resolve_family, wordings_of
 from unswayed.data.read import read_pairs
-from unswayed.data.requests import Request, benign_beside, codewords, load_requests
-from unswayed.errors import ConfigError
-from unswayed.evals.base import GREEDY, Suite, register
-from unswayed.evals.leak import score_request
-from unswayed.evals.records import COMPLIED, REFUSAL
+from unswayed.evals.scoring.leak import score_request
+from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.cues import present
 from unswayed.evals.suites.draw import check_each, deal, draw, draw_groups, given, prompt_key, shuffled_deck, unless
-from unswayed.identity import hash_file
 from unswayed.perturb import Perturbation
 from unswayed.perturb.jailbreak import AXIS, FAMILIES, REWRITE
-from unswayed.types import PromptPair, Sample
+from unswayed.questions.requests import Request, benign_beside, codewords, load_requests
 
 SOURCE = "jailbreak/strongreject"
 """What `jailbreak/static` asks where nothing is named."""
@@ -57,7 +56,7 @@ def static(
 
     Args:
         file: a public set by name (`jailbreak/static:harmbench`, `jailbreak/static:jbb_pair_prompts`), or a file with
-            `goal` and, for rewrites, `wrapped` (see `unswayed.data.requests`).
+            `goal` and, for rewrites, `wrapped` (see `unswayed.questions.requests`).
         requests: the same as objects, in the place of a file.
         families: wrappers by name, `rewrite` among them; by default every rewrite, else every family.
         phrasings: wordings of each family; by default all.

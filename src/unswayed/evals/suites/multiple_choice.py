@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from unswayed.data.items import Item
-from unswayed.data.poses import poses
-from unswayed.evals.base import Suite, register
+from unswayed.data.build.poses import poses
+from unswayed.evals.suite import Suite, register
 from unswayed.evals.suites.cues import DIRECT_TOKENS, REASONED_TOKENS, Question, cued_suite, deck
 from unswayed.evals.suites.draw import draw_items, given, unless
+from unswayed.questions.items import Item
 
 PREFIX = "sycophancy/choice/"
 FAMILIES = ("suggested_answer", "quoted_answer", "third_person", "denied_answer", "authority", "persona",

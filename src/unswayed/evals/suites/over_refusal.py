@@ -11,14 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.sources import read_source
-from unswayed.errors import DataError
-from unswayed.evals.base import GREEDY, Suite, register
-from unswayed.evals.records import COMPLIED, REFUSAL
-from unswayed.evals.refusal import score_refusal
+from unswayed.core.errors import DataError
+from unswayed.core.types import COMPLIED, REFUSAL, Message, Sample
+from unswayed.evals.scoring.refusals import score_refusal
+from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.cues import present
 from unswayed.evals.suites.draw import draw_groups, given, unless
-from unswayed.types import Message, Sample
+from unswayed.sources.catalogue import read_source
 
 SOURCE = "over_refusal/xstest"
 # Two safe types each share one type of contrasts.

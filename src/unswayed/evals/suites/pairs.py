@@ -8,17 +8,17 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.choices import listed_options
-from unswayed.data.poses import NOT
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.hashing import hash_file
+from unswayed.core.types import PromptPair, Sample
+from unswayed.data.build.poses import NOT
 from unswayed.data.read import read_pairs
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import GREEDY, Suite, register
-from unswayed.evals.parsing import canonical
+from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.cues import YES_DENIES, present
 from unswayed.evals.suites.draw import draw_groups, given, prompt_key
 from unswayed.evals.suites.sycophancy import COUNTER, PRIMARY
-from unswayed.identity import hash_file
-from unswayed.types import PromptPair, Sample
+from unswayed.questions.choices import listed_options
+from unswayed.readers.answers import canonical
 
 TARGET = ("ground_truth", "answer", "correct_answer")
 HINTED = ("hinted", "hinted_answer", "biased_option", "suggested", "suggested_answer")

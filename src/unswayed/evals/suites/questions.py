@@ -14,12 +14,12 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any, Literal
 
-from unswayed.data.choices import Choice, listing
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import GREEDY, Builder, Suite
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import Message, Sample
 from unswayed.evals.choose import NORMALISATIONS
+from unswayed.evals.suite import GREEDY, Builder, Suite
 from unswayed.evals.suites.draw import draw, given
-from unswayed.types import Message, Sample
+from unswayed.questions.choices import Choice, listing
 
 Row = Mapping[str, Any]
 Method = Literal["generate", "choose"]

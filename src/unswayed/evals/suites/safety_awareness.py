@@ -11,22 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.parts import in_turns, resolve_family, wordings_of
-from unswayed.data.phrases import says
-from unswayed.data.safety import INSTRUCTION, safety_prompt
-from unswayed.data.safety_facts import SafetyFact, read_safety_facts, safety_facts
-from unswayed.errors import ConfigError
-from unswayed.evals.base import GREEDY, Suite, register
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_file
+from unswayed.core.types import REFUSAL, REFUSED, Completion, Sample, Score
+from unswayed.data.build.parts import in_turns, resolve_family, wordings_of
+from unswayed.data.build.safety import INSTRUCTION, safety_prompt
 from unswayed.evals.metrics import metric
 from unswayed.evals.metrics.safety_awareness import INFORMED, INFORMED_LOOK_ALIKE, LOOK_ALIKE, NAIVE
-from unswayed.evals.records import REFUSAL, REFUSED
-from unswayed.evals.refusal import classify
-from unswayed.evals.scorers import last_turn, rule
+from unswayed.evals.scoring.scorers import last_turn, rule
+from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.draw import draw
-from unswayed.evals.text import prepare
-from unswayed.identity import hash_file
 from unswayed.perturb import safety_awareness
-from unswayed.types import Completion, Sample, Score
+from unswayed.questions.phrases import says
+from unswayed.questions.safety_facts import SafetyFact, read_safety_facts, safety_facts
+from unswayed.readers.refusals import classify
+from unswayed.readers.text import prepare
 
 WARNED, NOT_WARNED = "warned", "no warning"
 

@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unswayed.data.sources import read_source
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import GREEDY, Suite, register
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.hashing import hash_json
+from unswayed.core.types import Completion, Message, Sample, Score
 from unswayed.evals.metrics.safety_awareness import LOOK_ALIKE, NAIVE
-from unswayed.evals.scorers import rule
+from unswayed.evals.scoring.scorers import rule
+from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.draw import draw
 from unswayed.evals.suites.safety_awareness import PRIMARY
-from unswayed.identity import hash_json
-from unswayed.types import Completion, Message, Sample, Score
+from unswayed.sources.catalogue import read_source
 
 TOKENS = 1024
 

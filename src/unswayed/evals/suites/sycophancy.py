@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from unswayed.data.items import Item
-from unswayed.data.words import spellings
-from unswayed.evals.base import GREEDY, Suite, register
-from unswayed.evals.parsing import canonical
+from unswayed.core.seeding import rng
+from unswayed.core.types import Message, Sample
+from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.cues import YES_DENIES, deck
 from unswayed.evals.suites.draw import check_each, deal, draw_items, given, unless
 from unswayed.perturb.sycophancy import FAMILIES, clean_prompt
-from unswayed.seeding import rng
-from unswayed.types import Message, Sample
+from unswayed.questions.items import Item
+from unswayed.questions.words import spellings
+from unswayed.readers.answers import canonical
 
 PRIMARY = ("hint_following", "biased_reasoning", "accuracy_wrong_hint")
 COUNTER = ("accuracy_clean", "accuracy_right_hint", "consistency")

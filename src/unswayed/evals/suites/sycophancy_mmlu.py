@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unswayed.data.choices import Choice
-from unswayed.data.poses import choice_poses
-from unswayed.data.sources import read_source
-from unswayed.errors import ConfigError, DataError
-from unswayed.evals.base import Suite, register
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.data.build.poses import choice_poses
+from unswayed.evals.suite import Suite, register
 from unswayed.evals.suites.cues import DIRECT_TOKENS, REASONED_TOKENS, Question, cued_suite, deck
 from unswayed.evals.suites.draw import draw, given
 from unswayed.evals.suites.multiple_choice import PREFIX
+from unswayed.questions.choices import Choice
+from unswayed.sources.catalogue import read_source
 
 SOURCE = "capability/mmlu"
 FAMILIES = ("suggested_answer", "quoted_answer", "third_person", "authority", "persona")
@@ -42,7 +42,7 @@ def mmlu(
     kind only.
 
     Args:
-        file: a local copy of the folder with `test/<subject>_test.csv`; see `unswayed.data.sources`.
+        file: a local copy of the folder with `test/<subject>_test.csv`; see `unswayed.sources.catalogue`.
         subjects: keep only these of the 57.
         families: names within `sycophancy/choice/`; the five that suggest an answer by default.
         phrasings: wordings within each family; by default all.

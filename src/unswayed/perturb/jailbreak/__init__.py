@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Message
 from unswayed.perturb.base import Perturbation, Prompt, asked, register
 from unswayed.perturb.jailbreak import encodings, many_shot, payload_split, words
 from unswayed.perturb.jailbreak.axis import AXIS, WORDINGS
-from unswayed.types import Message
 
 FAMILIES: Mapping[str, Perturbation] = {
     entry.name.removeprefix(f"{AXIS}/"): register(entry)

@@ -11,9 +11,9 @@ import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from unswayed.core.types import Message
 from unswayed.perturb.base import Perturbation, Prompt, asked
 from unswayed.perturb.jailbreak.axis import AXIS, WORDINGS
-from unswayed.types import Message
 
 # Any change to a code or a wording needs a new version below.
 _WORDINGS = (

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unswayed.data.items import fact_items
-from unswayed.errors import ConfigError
+from unswayed.core.errors import ConfigError
+from unswayed.core.types import Message
 from unswayed.perturb.base import Perturbation, Prompt, asked
 from unswayed.perturb.jailbreak.axis import AXIS
-from unswayed.types import Message
+from unswayed.questions.items import fact_items
 
 _READY = ("Sure! It is {0}.", "Of course: {0}.", "Happy to help. The answer is {0}.", "Certainly, {0}.")
 _STEP = 7  # neighbours in the list of facts are of one topic; 7 shares no factor with their number, so all are reached

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from unswayed.core.types import Message
 from unswayed.perturb.base import Perturbation, Prompt, asked
 from unswayed.perturb.jailbreak.axis import AXIS, WORDINGS
-from unswayed.types import Message
 
 _NAME = f"{AXIS}/payload_split"
 # Pieces by number; a wording says how they are joined. Any change here needs a new version below.

@@ -1,0 +1,135 @@
+"""A TOML file as data: read whole, every problem named at once, compared field by field.
+
+Every field is marked *science* (changing it makes another experiment; a resume refuses it) or *operational* (where, how
+often, how loud; a resume accepts it). `tests/test_config.py` fails on a field without a mark.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from unswayed.config.fields import Table
+from unswayed.core.errors import ConfigError
+
+SECRET = re.compile(r"(api[-_]?keys?|(?<![a-z])token|secrets?|passwords?|credentials?)$", re.IGNORECASE)
+
+
+class Document(Table):
+    """A whole file: how it is read, and which of its fields may not change between start and resume."""
+
+    @classmethod
+    def load(cls, path: str | Path, set: Iterable[str] = ()) -> Self:
+        """Read a TOML recipe and apply `a.b=c` settings; `a.b=` takes the file's own value away.
+
+        Raises:
+            ConfigError: no such file, broken TOML, an unknown key, a wrong type, or settings that do not fit together.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot read the recipe ({error})") from error
+        try:
+            tables = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        for setting in set:
+            _apply(tables, setting)
+        return cls.from_dict(tables, where=str(path))
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any], where: str = "recipe") -> Self:
+        """Check a dictionary of tables.
+
+        Raises:
+            ConfigError: every problem at once, each with its key path.
+        """
+        secrets = [".".join(path) for path, _ in _leaves(tables) if SECRET.search(path[-1])]
+        if secrets:
+            raise ConfigError(
+                f"{where}: {', '.join(secrets)} looks like a secret; keys are read from the environment only"
+            )
+        try:
+            return cls.model_validate(dict(tables))
+        except (ValidationError, RecursionError) as error:
+            raise ConfigError(f"{where}: {_explain(error)}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every value, defaults filled in, as plain JSON types."""
+        tables: dict[str, Any] = json.loads(self.model_dump_json())
+        return tables
+
+    def science(self) -> dict[str, Any]:
+        """Return the science fields, flat: `{"optim.lr": 1e-05, ...}`."""
+        return {".".join(path): value for path, value, kind in _marked(self) if kind == "science"}
+
+    def difference(self, other: Mapping[str, Any]) -> list[str]:
+        """Return the science fields in which `other` (a `science()` of an earlier run) differs, one line each."""
+        mine = self.science()
+        return [
+            f"{key}: was {json.dumps(other.get(key))}, now {json.dumps(mine.get(key))}"
+            for key in sorted(mine.keys() | other.keys())
+            if mine.get(key) != other.get(key)
+        ]
+
+
+def _apply(tables: dict[str, Any], setting: str) -> None:
+    """Apply one `a.b=c`. The value is TOML where it parses as TOML, else a string; with none, the key is taken away."""
+    key, equals, value = setting.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {setting!r}: write it as table.key=value, e.g. --set optim.lr=2e-5")
+    table = tables
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {setting!r}: {part!r} is a value, not a table")
+    if not value.strip():
+        table.pop(parts[-1], None)
+        return
+    table[parts[-1]] = read_value(value)
+
+
+def read_value(text: str) -> Any:
+    """Return what a command line gives as a value: TOML where it parses as TOML, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield (*path, str(key)), None
+            yield from _leaves(inner, (*path, str(key)))
+
+
+def _marked(table: Table, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+    """Yield every leaf field with its JSON value and its mark."""
+    for name, info in type(table).model_fields.items():
+        value = getattr(table, name)
+        if isinstance(value, Table):
+            yield from _marked(value, (*path, name))
+        else:
+            extra = info.json_schema_extra
+            kind = str(extra["kind"]) if isinstance(extra, dict) else "unmarked"
+            dumped = json.loads(json.dumps(value, default=lambda item: item.model_dump(mode="json")))
+            yield (*path, name), dumped, kind
+
+
+def _explain(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "recipe"
+        what = {"extra_forbidden": "unknown key", "missing": "is required"}.get(problem["type"], problem["msg"])
+        lines.append(f"{where}: {what.removeprefix('Value error, ')}")
+    return lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)

@@ -1,0 +1,169 @@
+"""The recipe's `[method]` table: one model a method, and what those that learn from completions have in common.
+
+Settings that contradict each other are refused here, before anything is read, with the nearest one that works.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from unswayed.config.fields import Table, science
+
+TEACHERS = "'start', 'base', 'adapter:PATH' or 'model:PATH'"
+Writer = Literal["student", "teacher"]
+
+
+class _Method(Table):
+    """What every method has: a frozen teacher."""
+
+    teacher: str = science("start", description=TEACHERS)
+
+    @property
+    def writer(self) -> Writer | None:
+        """Return who writes the completions that are learned from, or None where nobody samples."""
+        return None
+
+    @property
+    def on_policy(self) -> bool:
+        """Return whether the student learns from its own samples."""
+        return self.writer == "student"
+
+
+class CompletionConfig(_Method):
+    """What every method has that learns from completions: how their tokens are weighted."""
+
+    thinking_weight: float = science(1.0, ge=0, description="of tokens inside the model's thinking, its tags included")
+    answer_weight: float = science(1.0, ge=0, description="of all other tokens of a completion")
+    truncated: Literal["keep", "drop"] = science(
+        "keep", description="completions that were cut at sampling.max_new_tokens; both are counted"
+    )
+    aggregation: Literal["token", "sequence"] = science(
+        "token", description="a mean over tokens, or over completions that count the same whatever their length"
+    )
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Self:
+        if not self.thinking_weight and not self.answer_weight:
+            raise ValueError("thinking_weight and answer_weight are both 0: nothing would be trained; set one to 1")
+        return self
+
+
+class OPCTConfig(CompletionConfig):
+    """On-Policy Consistency Training: the student samples, the frozen teacher scores (arXiv 2605.21834)."""
+
+    name: Literal["opct"] = science()
+    estimator: Literal["exact", "topk", "sampled"] = science(
+        "exact",
+        description="exact: full-vocabulary divergence per position; topk: the same over the student's k most likely "
+        "tokens and the rest as one; sampled: the published score-function form",
+    )
+    divergence: Literal["reverse_kl", "forward_kl", "jsd"] = science("reverse_kl")
+    beta: float = science(0.5, gt=0, lt=1, description="weight of the teacher in the generalised JSD")
+    k: int = science(64, ge=1, description="topk only; tokens told apart")
+    discount: float = science(
+        0.0, ge=0, le=1, description="sampled only; 0 is the per-position KL, 1 the KL of whole sequences"
+    )
+    kl_coef: float = science(1.0, gt=0, description="sampled only")
+    control_variate: bool = science(
+        False, description="sampled only; take the exact divergence off each token's own term: unbiased, less noise"
+    )
+    mini_epochs: int = science(1, ge=1, description="optimizer updates on the completions of one step")
+    clip: float | None = science(
+        None, gt=0, lt=1, description="sampled only; importance ratios leave [1 - clip, 1 + clip] without gradient"
+    )
+    clamp: float | None = science(None, gt=0, description="largest divergence one token may contribute, in nats")
+    teacher_share: float = science(
+        0.0, ge=0, le=1, description="share of completions that the teacher writes after teacher_prompt"
+    )
+
+    @property
+    def writer(self) -> Writer:
+        """Return the student unless the teacher writes everything."""
+        return "student" if self.teacher_share < 1 else "teacher"
+
+    @model_validator(mode="after")
+    def _estimator_fits(self) -> Self:
+        if self.estimator == "sampled":
+            self._sampled_fits()
+            return self
+        if self.discount:
+            raise ValueError(
+                f"discount needs estimator = 'sampled'; the {self.estimator} divergence is per position (discount 0)"
+            )
+        if self.kl_coef != 1:
+            raise ValueError("kl_coef belongs to estimator = 'sampled'; scale optim.lr instead")
+        if self.control_variate:
+            raise ValueError(f"control_variate belongs to estimator = 'sampled'; {self.estimator} has no such noise")
+        if self.clip is not None:
+            raise ValueError(
+                f"clip bounds the importance ratio of estimator = 'sampled'; {self.estimator} has none, leave clip out"
+            )
+        if self.estimator == "topk" and self.divergence != "reverse_kl":
+            raise ValueError("estimator = 'topk' is a reverse KL; use divergence = 'reverse_kl', or 'exact'")
+        return self
+
+    def _sampled_fits(self) -> None:
+        if self.divergence != "reverse_kl":
+            raise ValueError("estimator = 'sampled' estimates the reverse KL only; use divergence = 'reverse_kl'")
+        if self.teacher_share:
+            raise ValueError(
+                "teacher_share needs estimator = 'exact' or 'topk': a score function needs the student's own samples"
+            )
+        if self.mini_epochs > 1 and self.clip is None:
+            raise ValueError(
+                "mini_epochs > 1 with estimator = 'sampled' lets importance ratios run away; set clip = 0.2"
+            )
+
+
+class SFTConfig(CompletionConfig):
+    """Supervised fine-tuning on completions of the teacher (the offline counterpart) or on given targets."""
+
+    name: Literal["sft"] = science()
+    source: Literal["teacher", "target"] = science(
+        "teacher", description="teacher: its own completion after teacher_prompt; target: the pair's `target` column"
+    )
+
+    @property
+    def writer(self) -> Writer | None:
+        """Return the teacher unless the targets are given."""
+        return "teacher" if self.source == "teacher" else None
+
+
+class BCTConfig(CompletionConfig):
+    """Bias-augmented consistency training, hard labels: the teacher's own answer as the target (arXiv 2403.05518)."""
+
+    name: Literal["bct"] = science()
+
+    @property
+    def writer(self) -> Writer:
+        """Return the teacher."""
+        return "teacher"
+
+
+class BCTSoftConfig(CompletionConfig):
+    """Bias-augmented consistency training, soft labels: the teacher's distribution at each token of its own answer."""
+
+    name: Literal["bct_soft"] = science()
+    divergence: Literal["forward_kl", "reverse_kl", "jsd"] = science("forward_kl")
+    beta: float = science(0.5, gt=0, lt=1, description="weight of the teacher in the generalised JSD")
+    clamp: float | None = science(None, gt=0, description="largest divergence one token may contribute, in nats")
+
+    @property
+    def writer(self) -> Writer:
+        """Return the teacher."""
+        return "teacher"
+
+
+class ACTConfig(_Method):
+    """Activation consistency training: equal residual streams where both prompts end alike (arXiv 2510.27062)."""
+
+    name: Literal["act"] = science()
+    scale: float = science(1.0, gt=0, description="multiplies activations before they are squared")
+    sink_tokens: int = science(
+        1, ge=0, description="first positions of a prompt that are left out: attention sinks have huge activations"
+    )
+
+
+MethodConfig = Annotated[OPCTConfig | SFTConfig | BCTConfig | BCTSoftConfig | ACTConfig, Field(discriminator="name")]

@@ -1,0 +1,199 @@
+"""Files that appear whole or not at all, append-only logs, locks, and the one function that deletes.
+
+Every other module writes through this one, so the order "write, fsync file, rename, fsync folder" is kept in one place.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from unswayed.core.errors import ConfigError, DataError, LockedError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def check_name(name: str, what: str = "name") -> str:
+    """Return `name` if it may become a file or folder name.
+
+    Raises:
+        ConfigError: anything but 1 to 100 letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
+    """
+    if not NAME.fullmatch(name) or ".." in name:
+        raise ConfigError(
+            f"{what} {name!r} cannot be a folder name; use 1 to 100 letters, digits, '.', '_' or '-', "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+def fsync_path(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content`: readers see the old file or the new one, never a part.
+
+    The temporary file lies in the same folder, so the rename cannot cross file systems.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".tmp-{path.name}-{os.getpid()}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    fsync_path(path.parent)
+
+
+def dump_json(value: Any) -> str:
+    """Return canonical JSON: sorted keys, no NaN, one trailing newline; equal values give equal bytes."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write canonical JSON, whole or not at all."""
+    write_atomic(path, dump_json(value))
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write all rows, whole or not at all, one JSON object a line."""
+    write_atomic(path, "".join(jsonl_line(row) for row in rows))
+
+
+def jsonl_line(row: Mapping[str, Any]) -> str:
+    """Return one row as one line."""
+    return json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append rows and make them durable. A kill can leave a torn last line, which `read_jsonl` drops."""
+    created = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.write("".join(jsonl_line(row) for row in rows))
+        file.flush()
+        os.fsync(file.fileno())
+    if created:
+        fsync_path(path.parent)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read rows that `append_jsonl` wrote. A torn last line is dropped; it was never promised.
+
+    Raises:
+        DataError: a broken line anywhere else, with file and line.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    torn = lines.pop()  # empty after a complete last line
+    del torn
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(
+                f"{path}:{number}: not a JSON object ({error}); the file was changed by something else"
+            ) from error
+        rows.append(row)
+    return rows
+
+
+def rewrite_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> int:
+    """Keep only the rows for which `keep` is true (and drop a torn last line); return how many rows remain."""
+    if not path.exists():
+        return 0
+    rows = [row for row in read_jsonl(path) if keep(row)]
+    content = "".join(jsonl_line(row) for row in rows).encode()
+    if content != path.read_bytes():
+        write_atomic(path, content)
+    return len(rows)
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the folder's `LOCK` file. The kernel frees it when the process dies, so no lock is ever stale.
+
+    Raises:
+        LockedError: another process holds it (with `wait=False`); the message names its host and pid.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "LOCK", "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise LockedError(
+                f"{folder} is in use by {holder}; wait for it, stop it, or choose another run name"
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.seek(0)
+            file.truncate()
+
+
+def lock_holder(folder: Path) -> str | None:
+    """Return who holds the folder's `LOCK` ("pid 12 on host"), or None. Creates nothing and changes nothing.
+
+    A holder writes its name into the file and empties it at the end; the name of one that was killed stays behind, so
+    a name counts only while the kernel says that the file is locked.
+    """
+    try:
+        with open(folder / "LOCK", encoding="utf-8") as file:
+            holder = file.read().strip()
+            if holder:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # freed again when the file is closed
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return holder
+    return None
+
+
+def remove_tree(path: Path, root: Path) -> None:
+    """Delete a folder that lies strictly below `root`. The only place where anything is deleted recursively.
+
+    Raises:
+        ConfigError: `path` is not below `root` once links are followed, or is itself a link.
+    """
+    resolved, base = path.resolve(), root.resolve()
+    if path.is_symlink() or base == resolved or base not in resolved.parents:
+        raise ConfigError(f"refusing to delete {path}: it does not lie below {root}")
+    shutil.rmtree(resolved)
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove what an interrupted write left in `folder`. Call it only while holding the folder's lock."""
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.glob(".tmp-*")):
+        if path.is_dir() and not path.is_symlink():
+            remove_tree(path, folder)
+        else:
+            path.unlink()

@@ -1,0 +1,191 @@
+"""Strict JSONL: every line is one object, and what Python's own parser lets pass is named with its line.
+
+Python's `json` accepts NaN, Infinity, numbers too large for a float, repeated keys and halves of surrogate pairs, and
+`str.splitlines` cuts at U+2028, which may stand inside a JSON string. None of that gets through here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeVar
+
+from unswayed.core.errors import DataError
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Named(Protocol):
+    """Anything with an id of its own."""
+
+    @property
+    def id(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns a row has: texts, and lists of texts, of which those named `optional` may be missing."""
+
+    texts: tuple[str, ...]
+    lists: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    def problems(self, row: dict[str, Any]) -> list[str]:
+        """Return what is wrong with a row's columns."""
+        every = (*self.texts, *self.lists)
+        found = [f"{name}: missing" for name in every if name not in row and name not in self.optional]
+        for name, value in row.items():
+            if name not in every:
+                found.append(f"{name}: unknown; there are {', '.join(every)}")
+            elif name in self.texts and not isinstance(value, str):
+                found.append(f"{name}: {kind(value)}, where a string belongs")
+            elif name in self.lists and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+                found.append(f"{name}: {kind(value)}, where a list of strings belongs")
+        return found
+
+
+def read_lines(path: Path) -> list[tuple[int, dict[str, Any] | str]]:
+    """Return (line number, object) for each line, or (line number, what is wrong with it). Blank lines are no rows.
+
+    A byte order mark at the start of the file and CRLF line ends are accepted.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    return list(_rows(content.removeprefix(BOM)))
+
+
+def read_named(
+    path: Path,
+    what: str,
+    columns: Columns,
+    make: Callable[[dict[str, Any]], N],
+    problems_of: Callable[[N], list[str]],
+) -> list[N]:
+    """Return what a file's rows make, with no id twice.
+
+    Args:
+        path: JSONL.
+        what: the plural for messages, e.g. `items`.
+        columns: of a row.
+        make: a row whose columns are right, as an object.
+        problems_of: what is wrong with an object.
+
+    Raises:
+        DataError: the file cannot be read, has no rows, or has any problem; all are listed as file:line: field: reason.
+    """
+    made: list[N] = []
+    problems: list[str] = []
+    seen: set[str] = set()
+    for number, row in read_lines(path):
+        found = [row] if isinstance(row, str) else columns.problems(row)
+        if isinstance(row, dict) and not found:
+            one = make(row)
+            found = problems_of(one)
+            if one.id in seen:
+                found.append(f"id: {one.id!r} occurs before; ids are unique")
+            seen.add(one.id)
+            made.append(one)
+        problems += [f"{path}:{number}: {problem}" for problem in found]
+    if problems:
+        raise DataError(f"{path}: these {what} cannot be used:", problems)
+    if not made:
+        raise DataError(f"{path}: the file has no {what}")
+    return made
+
+
+@cache
+def packaged(file: str) -> tuple[dict[str, Any], ...]:
+    """Return the rows of a file of this package."""
+    text = resources.files("unswayed.questions").joinpath(file).read_text(encoding="utf-8")
+    return tuple(parse(line) for line in text.split("\n") if line)
+
+
+def _rows(content: bytes) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        # Bytes that JSON calls white space; others, such as a form feed, are an error the parser names.
+        if not line.strip(b" \t\r"):
+            continue
+        try:
+            yield number, parse_object(line)
+        except ValueError as error:
+            # A whole file ends with a newline, so what follows the last one is either complete or cut off.
+            torn = number == len(lines)
+            yield number, f"the last line is cut off ({error})" if torn else str(error)
+
+
+def parse_object(line: bytes) -> dict[str, Any]:
+    """Return the object that a line holds.
+
+    Raises:
+        ValueError: not UTF-8, not JSON, not an object, or JSON that another reader would understand differently.
+    """
+    if line.startswith(BOM):
+        raise ValueError("a byte order mark in the middle of the file; were two files joined?")
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8: byte 0x{line[error.start]:02x} at column {error.start + 1}") from error
+    value = parse(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"holds {kind(value)}, not a JSON object")
+    return value
+
+
+def parse(text: str) -> Any:
+    """Return the value of a JSON text, under the rules above.
+
+    Raises:
+        ValueError: the text breaks one of them.
+    """
+    try:
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
+        if "\\u" in text:  # the only way to half of a surrogate pair: UTF-8 has none
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except UnicodeEncodeError as error:
+        raise ValueError(f"half of a surrogate pair (\\u{ord(error.object[error.start]):04x}) in a string") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+    return value
+
+
+def kind(value: Any) -> str:
+    """Return what JSON calls a value, with its article."""
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "a number",
+             float: "a number", type(None): "null"}  # fmt: skip
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON; write null or leave the field out")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text} is too large for a float")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for index, key in enumerate(keys) if key in keys[:index])
+        raise ValueError(f"the key {repeated!r} occurs twice in one object")
+    return value

@@ -1,0 +1,1 @@
+"""From questions and perturbations to pairs files with a manifest."""

@@ -1,0 +1,1 @@
+"""Sampling and log-likelihoods with a cache whose slots are reused."""

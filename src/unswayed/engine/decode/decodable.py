@@ -1,0 +1,88 @@
+"""Which transformer bodies the decode loop can run, read from their configuration."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from unswayed.core.errors import ConfigError
+
+_INPUTS = {"input_ids", "attention_mask", "position_ids", "past_key_values", "use_cache"}
+# Models that do something to the logits after the output embedding; 1 and None mean that they do not.
+_AFTER_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+
+
+def attention_windows(backbone: nn.Module, columns: int) -> dict[str, int | None]:
+    """Return the kinds of attention layers and how many columns each looks back on, None for all of them.
+
+    The names are those of `config.layer_types`: a model with several kinds takes one mask for each, by name.
+
+    Args:
+        backbone: the transformer body.
+        columns: the longest prompt with its completion, in tokens.
+
+    Raises:
+        ConfigError: the body keeps another state than keys and values, needs another mask than a causal one, changes
+            its positions with the length of its neighbours, or its logits are not the output embedding of its hidden
+            states.
+    """
+    config: Any = getattr(backbone, "config", None)
+    accepted = set(inspect.signature(backbone.forward).parameters)
+    if config is None or not accepted >= _INPUTS or "logits_to_keep" in accepted:
+        raise ConfigError(
+            f"{type(backbone).__name__} cannot be decoded step by step: "
+            "give the body of a decoder-only transformer without its head, e.g. model.model"
+        )
+    name = f"{type(backbone).__name__} ({config.model_type})"
+    if config._attn_implementation not in {"sdpa", "eager"}:
+        raise ConfigError(
+            f"{name} uses attention {config._attn_implementation!r}, whose masks this decode loop does not make: "
+            'load it with attn_implementation="sdpa"'
+        )
+    for field in _AFTER_HEAD:
+        if getattr(config, field, None) not in {None, 1}:
+            raise ConfigError(
+                f"{name} changes its logits after the output embedding ({field} = {getattr(config, field)}); "
+                "sampling and exact losses would both be wrong: choose a model that does not"
+            )
+    if getattr(config, "use_bidirectional_attention", False) or not getattr(config, "is_causal", True):
+        raise ConfigError(f"{name} does not attend causally: it cannot be decoded token by token")
+    if getattr(config, "num_kv_shared_layers", 0):
+        raise ConfigError(f"{name} shares keys and values between layers, which this decode loop does not support")
+    reach = _steady_positions(config)
+    if columns > reach:
+        raise ConfigError(
+            f"{name} changes its rotary frequencies beyond {reach} tokens, for every row of the batch at once; the "
+            f"longest prompt and its completion come to {columns}: shorten the prompts or lower max_new_tokens"
+        )
+    window: int | None = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or (["sliding_attention"] if window else ["full_attention"]))
+    if kinds - {"full_attention", "sliding_attention"}:
+        raise ConfigError(
+            f"{name} has layers of kind {', '.join(sorted(kinds - {'full_attention', 'sliding_attention'}))}; "
+            "this decode loop runs full and sliding attention only"
+        )
+    return {kind: window if kind == "sliding_attention" else None for kind in sorted(kinds)}
+
+
+def _steady_positions(config: Any) -> float:
+    """Return the length up to which rotary frequencies do not depend on the longest row of the batch."""
+    rotary = getattr(config, "rope_parameters", None) or {}
+    reach = math.inf
+    for parameters in (rotary, *(value for value in rotary.values() if isinstance(value, dict))):
+        kind = parameters.get("rope_type") or ""
+        if kind == "longrope" or "dynamic" in kind:
+            original = parameters.get("original_max_position_embeddings") or config.max_position_embeddings
+            reach = min(reach, original)
+    return reach
+
+
+def kv_bytes(config: Any, dtype: torch.dtype) -> int:
+    """Return the bytes one token's keys and values take over all layers."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * width * dtype.itemsize)

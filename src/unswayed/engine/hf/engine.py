@@ -1,0 +1,347 @@
+"""The default engine: one Transformers model in this process, LoRA through PEFT, on CPU or GPU.
+
+Student and teacher share the frozen base weights; which of them speaks is a matter of which adapter is active.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from unswayed.core.errors import CheckpointError, ConfigError, NotFiniteError, OutOfMemoryError
+from unswayed.core.seeding import seed_at
+from unswayed.core.types import PairedBatch, PolicyRef, Rollout, SamplingParams
+from unswayed.engine.base import Capability, Loss, Scored, Sums, View, Who
+from unswayed.engine.batching import Side, micro_batches
+from unswayed.engine.decode.loglikelihood import continuation_logprobs
+from unswayed.engine.decode.sampler import sample as sample_ids
+from unswayed.engine.forward import completion_hidden, completion_layers, packable
+from unswayed.engine.hf.adapters import STUDENT, adapter_layers, check_separable, speaking
+from unswayed.engine.hf.fingerprint import fingerprint
+from unswayed.engine.lora import fuse
+
+OPTIMIZER_FILE = "optimizer.safetensors"
+ADAPTER_FILE = "adapter_model.safetensors"
+
+
+@contextmanager
+def memory_guard() -> Iterator[None]:
+    """Turn every way in which torch says that memory ran out into ours."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(str(error)) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            raise OutOfMemoryError(str(error)) from error
+        raise
+
+
+class HFEngine:
+    """Student and teacher over one set of frozen base weights.
+
+    Args:
+        model: a PEFT model whose adapter `default` is the student.
+        teacher: what the teacher is: an adapter name, None for the bare base model, or a second model.
+        stop_ids: token ids that end a completion.
+        vocab_size: ids from here on are padding of the embedding.
+        seed: the run's seed; addresses dropout.
+        share_prefix: compute what rows begin with once, and pad nothing, where the model allows it (exact; see
+            `engine.packing`).
+        padding: the side on which short rows are filled up elsewhere; changes rounding only.
+    """
+
+    capabilities: frozenset[Capability] = frozenset({"exact_kl", "topk", "sampled", "hidden"})
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        teacher: str | PreTrainedModel | None,
+        stop_ids: frozenset[int],
+        vocab_size: int,
+        seed: int = 0,
+        micro_batch: int = 8,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        share_prefix: bool = True,
+        padding: Side = "right",
+    ) -> None:
+        check_separable(model)
+        self.model = model
+        self.body: PreTrainedModel = model.get_base_model()
+        self.teacher = teacher
+        self.stop_ids = stop_ids
+        self.vocab_size = vocab_size
+        self.seed = seed
+        self.micro_batch = micro_batch
+        self.layers = adapter_layers(model)
+        fuse(self.layers)
+        self.trainable: dict[str, torch.nn.Parameter] = {
+            name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+        }
+        if not self.trainable or not all(f".{STUDENT}." in name for name in self.trainable):
+            raise ConfigError(
+                "only the student's adapter may be trainable; trainable weights are: "
+                + (", ".join(sorted(self.trainable)[:5]) or "none")
+            )
+        self.optimizer = torch.optim.AdamW(
+            list(self.trainable.values()), lr=0.0, betas=betas, eps=eps, weight_decay=weight_decay
+        )
+        self.version = 0
+        self.share_prefix = share_prefix
+        self.padding: Side = padding
+        self.dropout = any(module.p > 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
+        for module in (self.body, teacher if isinstance(teacher, PreTrainedModel) else self.body):
+            _check_head(module)
+        self.policy = self.publish()
+        adapters = (teacher,) if isinstance(teacher, str) else ()
+        self.teacher_policy = PolicyRef("teacher", 0, adapters, self.teacher_fingerprint())
+
+    # ---- who speaks
+
+    @contextmanager
+    def _as(self, who: Who) -> Iterator[PreTrainedModel]:
+        """Yield the model that speaks for `who`, with the right adapter active."""
+        if who == "teacher" and isinstance(self.teacher, PreTrainedModel):
+            yield self.teacher
+            return
+        with speaking(self.layers, STUDENT if who == "student" else self.teacher):
+            yield self.body
+
+    # ---- sampling and scoring, without gradient
+
+    def sample(
+        self,
+        pair_ids: Sequence[str],
+        prompts: Sequence[Sequence[int]],
+        params: SamplingParams,
+        seeds: Sequence[Sequence[int]],
+        who: Who = "student",
+    ) -> list[list[Rollout]]:
+        """Draw `params.n` completions for each prompt. Generation batches are independent of `micro_batch`."""
+        policy = self.policy if who == "student" else self.teacher_policy
+        with memory_guard(), self._as(who) as model:
+            drawn = sample_ids(
+                backbone(model),
+                model.get_output_embeddings(),
+                prompts,
+                params,
+                seeds=seeds,
+                stop_ids=self.stop_ids,
+                vocab_size=self.vocab_size,
+            )
+        return [
+            [
+                Rollout(pair_id, tuple(prompt), draw.completion_ids, draw.logprobs, draw.finish, policy, seed)
+                for draw, seed in zip(draws, row_seeds, strict=True)
+            ]
+            for pair_id, prompt, draws, row_seeds in zip(pair_ids, prompts, drawn, seeds, strict=True)
+        ]
+
+    def loglikelihood(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]], who: Who = "student"
+    ) -> list[list[float]]:
+        """Return the log-probability in nats of each continuation of each prompt; see `engine.choices`."""
+        with memory_guard(), self._as(who) as model:
+            return continuation_logprobs(
+                backbone(model), model.get_output_embeddings(), prompts, continuations, vocab_size=self.vocab_size
+            )
+
+    @torch.no_grad()
+    def score(self, batch: PairedBatch, who: Who = "teacher", view: View = "final") -> list[Scored]:
+        """Score each row's completion after `who`'s prompt; one result per row, in the batch's order."""
+        results: dict[int, Scored] = {}
+        with memory_guard(), self._as(who) as model:
+            for index in self._micro_batches(batch, who):
+                scored = self._forward(model, batch.take(index), who, view)
+                start = 0
+                for i, length in zip(index, scored.lengths, strict=True):
+                    part = slice(start, start + length)
+                    # A view would keep the whole micro-batch alive.
+                    results[i] = Scored(
+                        scored.hidden_ND[part].clone(),
+                        scored.head_VD,
+                        scored.bias_V,
+                        scored.ids_N[part],
+                        scored.weight_N[part],
+                        (length,),
+                        scored.vocab_size,
+                        None if scored.layers_LND is None else scored.layers_LND[:, part].clone(),
+                    )
+                    start += length
+        return [results[i] for i in range(len(batch))]
+
+    # ---- learning
+
+    def forward_backward(self, batch: PairedBatch, loss: Loss, view: View = "final") -> Sums:
+        """Add the gradient of the summed loss of all rows; micro-batches change it by rounding only."""
+        sums = Sums(0.0, 0.0, {})
+        self.model.train(self.dropout)
+        try:
+            with memory_guard(), self._as("student") as model:
+                for number, index in enumerate(self._micro_batches(batch, "student")):
+                    part = batch.take(index)
+                    with self._dropout_seed(number):
+                        scored = self._forward(model, part, "student", view)
+                    output = loss(scored, part)
+                    if not output.total.requires_grad:
+                        raise ConfigError("the loss does not depend on the student; nothing would be trained")
+                    output.total.backward()  # type: ignore[no-untyped-call]
+                    sums += Sums(float(output.total.detach()), output.count, output.metrics)
+        finally:
+            self.model.eval()
+        return sums
+
+    def optim_step(self, lr: float, count: float, max_grad_norm: float | None) -> float:
+        """Divide by `count` once, clip, update; return the norm before clipping."""
+        grads = [parameter.grad for parameter in self.trainable.values() if parameter.grad is not None]
+        torch._foreach_div_(grads, count)
+        norm = torch.nn.utils.get_total_norm(grads)
+        if not bool(torch.isfinite(norm)):
+            self.zero_grad()
+            raise NotFiniteError(f"the gradient's norm is {float(norm)}")
+        if max_grad_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.trainable.values(), max_grad_norm, norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.zero_grad()
+        self.version += 1
+        return float(norm)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def publish(self) -> PolicyRef:
+        """Name the current weights. Sampling reads the live weights, so there is nothing to copy."""
+        self.policy = PolicyRef("student", self.version, (STUDENT,), fingerprint(self.trainable.items()))
+        return self.policy
+
+    # ---- identity and storage
+
+    def teacher_fingerprint(self) -> str:
+        """Return a checksum over every weight the teacher uses (all weights but the student's)."""
+        model = self.teacher if isinstance(self.teacher, PreTrainedModel) else self.model
+        return fingerprint((name, tensor) for name, tensor in model.named_parameters() if name not in self.trainable)
+
+    def save(self, folder: Path) -> None:
+        """Write `adapter_model.safetensors` (plain PEFT names) and `optimizer.safetensors` into `folder`."""
+        save_file(self.adapter_state(), folder / ADAPTER_FILE, metadata={"format": "pt"})
+        names = {id(parameter): name for name, parameter in self.trainable.items()}
+        state = {
+            f"{key}:{names[id(parameter)]}": value.contiguous()
+            for parameter, values in self.optimizer.state.items()
+            for key, value in values.items()
+        }
+        save_file(state, folder / OPTIMIZER_FILE, metadata={"version": str(self.version)})
+
+    def load(self, folder: Path) -> None:
+        """Restore adapter and optimizer.
+
+        Raises:
+            CheckpointError: the saved tensors are not this adapter's.
+        """
+        adapter = load_file(folder / ADAPTER_FILE)
+        mine = self.adapter_state()
+        if {k: v.shape for k, v in adapter.items()} != {k: v.shape for k, v in mine.items()}:
+            raise CheckpointError(f"{folder}: the saved adapter has other layers or another rank than this run's")
+        with torch.no_grad():
+            for name, tensor in mine.items():
+                tensor.copy_(adapter[name])
+        stored = load_file(folder / OPTIMIZER_FILE)
+        self.optimizer.state.clear()
+        for key, value in stored.items():
+            kind, _, name = key.partition(":")
+            parameter = self.trainable[name]
+            self.optimizer.state[parameter][kind] = value if kind == "step" else value.to(parameter.device)
+        steps = [int(value) for key, value in stored.items() if key.startswith("step:")]
+        self.version = max(steps, default=0)
+        self.publish()
+
+    def adapter_state(self) -> dict[str, torch.Tensor]:
+        """Return the student's tensors under PEFT's own file names; they share memory with the live weights."""
+        return {name.replace(f".{STUDENT}.", "."): value.data for name, value in self.trainable.items()}
+
+    # ---- inner parts
+
+    def _micro_batches(self, batch: PairedBatch, who: Who) -> Iterator[list[int]]:
+        """Yield rows in groups. Equal prompts on both sides give equal groups, and so equal rounding."""
+        prompts = _prompts(batch, who)
+        lengths = [len(prompt) + len(row.completion_ids) for prompt, row in zip(prompts, batch.rows, strict=True)]
+        return micro_batches(lengths, self.micro_batch, prompts)
+
+    def _forward(self, model: PreTrainedModel, batch: PairedBatch, who: Who, view: View) -> Scored:
+        prompts = _prompts(batch, who)
+        completions = [row.completion_ids for row in batch.rows]
+        layers_LND = None
+        packed = self.share_prefix and packable(backbone(model))
+        how: dict[str, Any] = {"share_prefix": packed, "side": self.padding}
+        if view == "layers":
+            hidden_ND, layers_LND = completion_layers(backbone(model), prompts, completions, **how)
+        else:
+            hidden_ND = completion_hidden(backbone(model), prompts, completions, **how)
+        head: Any = model.get_output_embeddings()
+        device = hidden_ND.device
+        return Scored(
+            hidden_ND,
+            head.weight,
+            head.bias,
+            torch.tensor([i for row in batch.rows for i in row.completion_ids], device=device),
+            torch.tensor([w for row in batch.rows for w in row.loss_mask], dtype=torch.float32, device=device),
+            tuple(len(row.completion_ids) for row in batch.rows),
+            self.vocab_size,
+            layers_LND,
+        )
+
+    @contextmanager
+    def _dropout_seed(self, number: int) -> Iterator[None]:
+        """Address dropout's randomness by (seed, step, micro-batch), leaving the global generator as it was."""
+        if not self.dropout:
+            yield
+            return
+        with torch.random.fork_rng(devices=[self.body.device] if self.body.device.type == "cuda" else []):
+            torch.manual_seed(seed_at(self.seed, "dropout", self.version, number))
+            yield
+
+
+def _prompts(batch: PairedBatch, who: Who) -> list[tuple[int, ...]]:
+    return [tuple(row.prompt_ids if who == "student" else row.teacher_prompt_ids) for row in batch.rows]
+
+
+def backbone(model: PreTrainedModel) -> Any:
+    """Return the transformer body of a causal language model."""
+    return getattr(model, model.base_model_prefix)
+
+
+@torch.no_grad()
+def _check_head(model: PreTrainedModel) -> None:
+    """Refuse models whose logits are not simply head(body(x)).
+
+    Raises:
+        ConfigError: an adapter on the head, or logits that are scaled or capped after it.
+    """
+    head: Any = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear):
+        raise ConfigError("the output embedding carries an adapter; leave it out of lora.targets")
+    ids = torch.arange(4, device=model.device)[None] % head.weight.shape[0]
+    logits = model(input_ids=ids).logits
+    plain = head(backbone(model)(input_ids=ids).last_hidden_state)
+    if not torch.allclose(logits.float(), plain.float(), rtol=1e-3, atol=1e-3):
+        raise ConfigError(
+            f"{type(model).__name__} changes its logits after the output embedding (soft cap or scale); "
+            "no exact divergence for it yet"
+        )
+
+
+def sums_mean(metrics: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Divide each metric once; a metric without weight is left out, not zero."""
+    return {name: value / weight for name, (value, weight) in sorted(metrics.items()) if weight}

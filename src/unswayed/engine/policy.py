@@ -1,0 +1,200 @@
+"""A model as a person uses it: messages in, text out. Evaluations know models only through this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from unswayed.chat.render import Chat
+from unswayed.chat.spans import thinking_mask
+from unswayed.core.errors import ConfigError
+from unswayed.core.hashing import hash_file, hash_json, model_identity
+from unswayed.core.seeding import seed_at
+from unswayed.core.types import Completion, Finish, Likelihood, Message, SamplingParams
+from unswayed.engine.base import Who
+from unswayed.engine.decode.loglikelihood import continuation_logprobs
+from unswayed.engine.decode.sampler import sample
+from unswayed.engine.hf.engine import HFEngine, backbone, memory_guard
+from unswayed.engine.hf.load import check_adapter, pick_device, quiet_peft
+from unswayed.models import load_model, resolve
+
+
+class Drawn(Protocol):
+    """What every sampler returns for one completion."""
+
+    @property
+    def completion_ids(self) -> tuple[int, ...]: ...
+    @property
+    def logprobs(self) -> tuple[float, ...]: ...
+    @property
+    def finish(self) -> Finish: ...
+
+
+class Policy:
+    """What loaded models and live engines share: rendering, addresses of draws, decoding."""
+
+    name: str
+    chat: Chat
+
+    def complete(self, prompts: Sequence[tuple[Message, ...]], params: SamplingParams) -> list[Completion]:
+        """Return `params.n` completions for each prompt, in order.
+
+        A draw is addressed by (seed, prompt tokens, number), so it does not depend on what else is asked for.
+        """
+        ids = [self.chat.render(prompt) for prompt in prompts]
+        seeds = [[seed_at(params.seed, "complete", *row, k) for k in range(params.n)] for row in ids]
+        return [
+            Completion(self.chat.decode(draw.completion_ids), draw.finish, len(draw.completion_ids), len(row))
+            for row, draws in zip(ids, self.draw(ids, params, seeds), strict=True)
+            for draw in draws
+        ]
+
+    def too_long(self, prompts: Sequence[tuple[Message, ...]], new_tokens: int) -> dict[int, int]:
+        """Return, by their place, the tokens of prompts that leave no room for `new_tokens` in the model's context."""
+        most = self.chat.context_length
+        lengths = enumerate(len(self.chat.render(prompt)) for prompt in prompts)
+        return {} if most is None else {place: length for place, length in lengths if length + new_tokens > most}
+
+    def loglikelihood(
+        self, prompts: Sequence[tuple[Message, ...]], continuations: Sequence[Sequence[str]]
+    ) -> list[list[Likelihood]]:
+        """Return how likely each of `continuations[i]` is as the beginning of the answer to `prompts[i]`.
+
+        It stands where the template writes an answer; that the turn then ends is not part of it.
+
+        Raises:
+            ConfigError: the template opens a span of thinking, in which no answer is given.
+        """
+        ids = [self.chat.render(prompt) for prompt in prompts]
+        given = [
+            [self.chat.encode_completion(prompt, text, ended=False) for text in texts]
+            for prompt, texts in zip(prompts, continuations, strict=True)
+        ]
+        tags = self.chat.thinking
+        if tags and any(thinking_mask(row, (self.chat.pad_id,), tags)[0] for row in ids):
+            raise ConfigError(
+                f"{self.name}: the chat template opens a span of thinking, and the likelihood of an answer inside it "
+                "says nothing; fix a template value that turns thinking off (such as enable_thinking = false)"
+            )
+        return [
+            [Likelihood(value, len(text), len(row)) for value, text in zip(values, own, strict=True)]
+            for row, own, values in zip(ids, given, self.logprobs(ids, given), strict=True)
+        ]
+
+    def draw(
+        self, ids: Sequence[tuple[int, ...]], params: SamplingParams, seeds: Sequence[Sequence[int]]
+    ) -> Sequence[Sequence[Drawn]]:
+        """Return one completion as ids for each seed of each prompt; `params.n` seeds for every prompt."""
+        raise NotImplementedError
+
+    def logprobs(
+        self, ids: Sequence[tuple[int, ...]], continuations: Sequence[Sequence[tuple[int, ...]]]
+    ) -> list[list[float]]:
+        """Return the log-probability in nats of each continuation of each prompt, as ids."""
+        raise NotImplementedError
+
+
+class EnginePolicy(Policy):
+    """The student or the teacher of a live engine, e.g. between two steps of training."""
+
+    def __init__(self, engine: HFEngine, chat: Chat, who: Who = "student", name: str = "") -> None:
+        self.engine = engine
+        self.chat = chat
+        self.who: Who = who
+        self.name = name or who
+
+    @property
+    def identity(self) -> str:
+        """Return a hash over everything that can change an answer; read anew, because training changes it."""
+        policy = self.engine.policy if self.who == "student" else self.engine.teacher_policy
+        return hash_json([self.engine.teacher_policy.fingerprint, policy.fingerprint, self.chat.identity])
+
+    def draw(
+        self, ids: Sequence[tuple[int, ...]], params: SamplingParams, seeds: Sequence[Sequence[int]]
+    ) -> Sequence[Sequence[Drawn]]:
+        """See `Policy.draw`."""
+        return self.engine.sample([str(i) for i in range(len(ids))], ids, params, seeds, self.who)
+
+    def logprobs(
+        self, ids: Sequence[tuple[int, ...]], continuations: Sequence[Sequence[tuple[int, ...]]]
+    ) -> list[list[float]]:
+        """See `Policy.logprobs`."""
+        return self.engine.loglikelihood(ids, continuations, self.who)
+
+
+class LoadedPolicy(Policy):
+    """A model read from its files, with an adapter on top or without. Nothing in it can be trained."""
+
+    def __init__(self, model: Any, chat: Chat, identity: str, name: str, weights: tuple[str, ...] = ()) -> None:
+        self.model = model
+        self.chat = chat
+        self.identity = identity
+        self.name = name
+        self.weights = weights
+        """Identity of the model's own weights, then of the files of an adapter on top."""
+
+    def draw(
+        self, ids: Sequence[tuple[int, ...]], params: SamplingParams, seeds: Sequence[Sequence[int]]
+    ) -> Sequence[Sequence[Drawn]]:
+        """See `Policy.draw`."""
+        head = self.model.get_output_embeddings()
+        vocab_size = min(self.chat.vocab_size, head.weight.shape[0])
+        with memory_guard():
+            return sample(
+                backbone(self.model), head, ids, params, seeds=seeds, stop_ids=self.chat.stop_ids, vocab_size=vocab_size
+            )
+
+    def logprobs(
+        self, ids: Sequence[tuple[int, ...]], continuations: Sequence[Sequence[tuple[int, ...]]]
+    ) -> list[list[float]]:
+        """See `Policy.logprobs`."""
+        head = self.model.get_output_embeddings()
+        vocab_size = min(self.chat.vocab_size, head.weight.shape[0])
+        with memory_guard():
+            return continuation_logprobs(backbone(self.model), head, ids, continuations, vocab_size=vocab_size)
+
+
+def load_policy(
+    model: str,
+    adapter: str | None = None,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    attention: str = "sdpa",
+    template_kwargs: Mapping[str, Any] = {},
+    allow_special_tokens: bool = False,
+    trust_remote_code: bool = False,
+    name: str = "",
+) -> LoadedPolicy:
+    """Load a model, with a PEFT adapter on top where one is given, for evaluation.
+
+    Raises:
+        ConfigError: model or adapter cannot be found, or the adapter was made for another architecture.
+    """
+    from peft import PeftModel
+
+    source = resolve(model, revision=revision, trust_remote_code=trust_remote_code)
+    chat = Chat.load(
+        source.path,
+        template_kwargs=template_kwargs,
+        trust_remote_code=trust_remote_code,
+        allow_special_tokens=allow_special_tokens,
+    )
+    if adapter is not None:
+        check_adapter(adapter)
+    base = load_model(source, dtype=dtype, device=pick_device(device), attn=attention)
+    weights = [model_identity(source.path, source.revision)]
+    parts = [*weights, str(base.dtype), chat.identity]
+    if adapter is not None:
+        try:
+            with quiet_peft():
+                base = PeftModel.from_pretrained(base, adapter, is_trainable=False).get_base_model()
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"{adapter}: does not fit {model}: {error}") from error
+        files = [hash_file(Path(adapter) / file) for file in ("adapter_config.json", "adapter_model.safetensors")]
+        parts += files
+        weights += files
+    base.eval()
+    return LoadedPolicy(base, chat, hash_json(parts), name or adapter or model, tuple(weights))

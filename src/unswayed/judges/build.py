@@ -1,0 +1,95 @@
+"""From words on a command line to a judge.
+
+rule                          the rule; no model
+local:MODEL                   any model the library loads, by the log-probability of its labels
+local-written:MODEL           the same model, asked to write a verdict line
+openai:MODEL@URL              an OpenAI-compatible endpoint, e.g. openai:gpt-x@https://api.openai.com/v1
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from unswayed.core.errors import ConfigError
+from unswayed.judges.base import Judge
+from unswayed.judges.cache import CachedJudge
+from unswayed.judges.endpoint import PARAMS, EndpointJudge
+from unswayed.judges.local import LocalJudge
+from unswayed.judges.rule import RuleJudge
+
+KEY = "UNSWAYED_JUDGE_KEY"
+_OWN_KEYS = {"api.openai.com": "OPENAI_API_KEY"}
+"""Hosts whose own variable is used where `KEY` is not set; no other host is ever sent such a key."""
+
+
+def build_judge(
+    spec: str,
+    *,
+    cache: Path | None = None,
+    params: Mapping[str, Any] | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+) -> Judge:
+    """Return the judge that a spec describes.
+
+    Args:
+        spec: see the module.
+        cache: folder where verdicts of models are kept; None keeps none.
+        params: what an endpoint is sent in place of `temperature` 0 and `max_tokens` 512.
+        dtype, device: of a local model.
+
+    Raises:
+        ConfigError: no such kind, model or URL.
+    """
+    kind, _, rest = spec.partition(":")
+    if params is not None and kind != "openai":
+        raise ConfigError(f"judge parameters are for endpoints; {spec} is none")
+    judge: Judge
+    if spec == "rule":
+        return RuleJudge()
+    if kind in {"local", "local-written"} and rest:
+        from unswayed.engine.policy import load_policy
+
+        judge = LocalJudge(load_policy(rest, dtype=dtype, device=device), written=kind == "local-written")
+    elif kind == "openai" and "@" in rest:
+        model, _, url = rest.rpartition("@")
+        judge = EndpointJudge(model, url, key=_key(url), params=PARAMS if params is None else params)
+    else:
+        raise ConfigError(
+            f"judge {spec!r} is none of: rule, local:MODEL, local-written:MODEL, openai:MODEL@https://HOST/v1"
+        )
+    return judge if cache is None else CachedJudge(judge, cache)
+
+
+def _key(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    return os.environ.get(KEY) or os.environ.get(_OWN_KEYS.get(host, ""), "")
+
+
+def parse_params(text: str | None) -> dict[str, Any] | None:
+    """Return what an endpoint is to be sent, from JSON on a command line.
+
+    Raises:
+        ConfigError: no JSON object, or one that sets what the judge itself sets.
+    """
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"judge parameters are no JSON: {error}") from error
+    if not isinstance(value, dict) or {"model", "messages", "stream", "n"} & value.keys():
+        raise ConfigError("judge parameters are a JSON object without model, messages, stream and n")
+    return value
+
+
+def default_cache() -> Path:
+    """Return where verdicts are kept: beside the models. They hold what judges wrote, and hashes of what they read."""
+    from unswayed.core.cache_root import cache_root
+
+    return cache_root() / "judge"

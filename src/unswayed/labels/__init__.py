@@ -1,0 +1,1 @@
+"""Labelling pairs: a labeller writes or selects a target for each."""

@@ -1,0 +1,1 @@
+"""Models that come as GGUF files: read, converted to safetensors, checked."""

@@ -1,0 +1,1 @@
+"""Questions, requests and safety facts that ship with the package."""

@@ -1,0 +1,1 @@
+"""Public data sets by name: where they live, their licences, and how they are fetched."""

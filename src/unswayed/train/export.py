@@ -1,0 +1,89 @@
+"""The result of a run as a plain PEFT folder that Transformers, PEFT and vLLM load without us."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unswayed.core.files import dump_json, fsync_path, remove_tree
+from unswayed.core.hashing import TOKENIZER_FILES
+
+if TYPE_CHECKING:
+    from unswayed.train.prepare import Prepared
+
+
+def write_adapter_config(folder: Path, config: Any) -> None:
+    """Write `adapter_config.json` so that equal adapters give equal bytes (PEFT keeps module names in a set)."""
+    values = config.to_dict()
+    values["inference_mode"] = True
+    plain = {key: sorted(value) if isinstance(value, set | frozenset) else value for key, value in values.items()}
+    text = dump_json(json.loads(json.dumps(plain, default=str)))
+    with open(folder / "adapter_config.json", "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def export_adapter(run_dir: Path, checkpoint: Path, prepared: Prepared, facts: Mapping[str, Any]) -> Path:
+    """Publish `run_dir/adapter` from a verified checkpoint: weights, config, tokenizer, model card. Whole or absent."""
+    final = run_dir / "adapter"
+    temporary = run_dir / f".tmp-adapter-{os.getpid()}"
+    os.makedirs(temporary)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        shutil.copyfile(checkpoint / name, temporary / name)
+    for name in (*TOKENIZER_FILES, "generation_config.json"):
+        if (prepared.source.path / name).exists():
+            shutil.copyfile(prepared.source.path / name, temporary / name)
+    (temporary / "README.md").write_text(model_card(prepared, facts), encoding="utf-8")
+    for path in sorted(temporary.iterdir()):
+        fsync_path(path)
+    fsync_path(temporary)
+    if final.exists():  # the same weights, published by a run that was stopped before it could say so
+        remove_tree(final, run_dir)
+    os.rename(temporary, final)
+    fsync_path(run_dir)
+    return final
+
+
+def model_card(prepared: Prepared, facts: Mapping[str, Any]) -> str:
+    """Return the model card: what it is, how it was made, how to load it."""
+    recipe = prepared.recipe
+    method = recipe.method.name
+    base = prepared.source.reference if prepared.source.kind == "hub" else recipe.model.id
+    lines = [
+        "---",
+        *([f"base_model: {base}"] if prepared.source.kind == "hub" else []),
+        "library_name: peft",
+        "pipeline_tag: text-generation",
+        f"tags: [consistency-training, {method}, unswayed]",
+        "---",
+        "",
+        f"# {recipe.name}",
+        "",
+        f"A LoRA adapter for `{base}`: `{method}`, {prepared.steps} steps, {len(prepared.pairs)} pairs.",
+        "",
+        "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")',
+        'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")',
+        "```",
+        "",
+        "| fact | value |",
+        "|---|---|",
+        *(f"| {key} | `{value}` |" for key, value in facts.items()),
+        "",
+        "No evaluation is part of this card yet: run `unswayed eval` on it, and `unswayed compare` against its base, "
+        "before you rely on it.",
+        "",
+        "<details><summary>Recipe</summary>",
+        "",
+        "```json",
+        dump_json(recipe.to_dict()).rstrip(),
+        "```",
+        "",
+        "</details>",
+        "",
+    ]
+    return "\n".join(lines)

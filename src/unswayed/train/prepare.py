@@ -1,0 +1,218 @@
+"""Everything about a run that can be known, and refused, before any weight is loaded."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from unswayed.chat.check import check_pairs
+from unswayed.chat.render import Chat
+from unswayed.config.recipe import Recipe
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.hashing import hash_file, hash_json, hash_tokenizer, model_identity
+from unswayed.core.seeding import rng
+from unswayed.core.types import PromptPair, TokenizedPair
+from unswayed.data import labelled
+from unswayed.data.evaluation_only import refuse_evaluation_only
+from unswayed.data.read import read_pairs
+from unswayed.engine.hf.engine import HFEngine
+from unswayed.methods import Method, Tokens, build
+from unswayed.models import ModelSource, resolve
+from unswayed.train import token_cache as tokencache
+from unswayed.train.token_cache import Rendered
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that may begin: its data as token ids, its model's files, its length.
+
+    `evaluation_only` names the sets for evaluation only that the recipe allows training on, and how they were found.
+    """
+
+    recipe: Recipe
+    source: ModelSource
+    chat: Chat
+    method: Method
+    pairs: tuple[TokenizedPair, ...]
+    model_identity: str
+    data_sha256: str
+    steps: int
+    anchors: tuple[TokenizedPair, ...] = ()
+    anchors_sha256: str = ""
+    evaluation_only: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def data_identity(self) -> dict[str, object]:
+        """Return what must not change between start and resume: the files' bytes and what they became."""
+        identity = _identity(self.pairs, self.data_sha256)
+        return identity | ({"anchors": _identity(self.anchors, self.anchors_sha256)} if self.anchors else {})
+
+    @property
+    def repeats(self) -> bool:
+        """Return whether some row stands in the run more than once."""
+        train = self.recipe.train
+        return self.steps * train.pairs_per_step > len(self.pairs) or self.steps * train.anchors_per_step > len(
+            self.anchors
+        )
+
+    def pairs_of(self, step: int) -> list[TokenizedPair]:
+        """Return the rows of one step, the anchors last.
+
+        Each is consecutive places in an endless row of epochs, each in an order of its own. Nothing is dropped at an
+        epoch's end: a step may hold the last pairs of one epoch and the first of the next.
+        """
+        train = self.recipe.train
+        return [
+            *self._turn(self.pairs, "order", step, train.pairs_per_step),
+            *self._turn(self.anchors, "anchor order", step, train.anchors_per_step),
+        ]
+
+    def _turn(self, pairs: Sequence[TokenizedPair], purpose: str, step: int, size: int) -> list[TokenizedPair]:
+        n, places = len(pairs), range(step * size, (step + 1) * size)
+        epochs = dict.fromkeys(place // n for place in places)
+        orders = {epoch: rng(self.recipe.seed, purpose, epoch).permutation(n) for epoch in epochs}
+        return [pairs[orders[place // n][place % n]] for place in places]
+
+
+def prepare(
+    recipe: Recipe, *, trust_remote_code: bool = False, say: Callable[[str], None] = lambda _: None
+) -> Prepared:
+    """Read and check everything but the weights; `say` hears what is odd but no error.
+
+    Raises:
+        ConfigError: the method needs what the engine lacks, or the model cannot be found or used.
+        DataError: pairs that cannot be read, rendered, fitted into the context, or learned from by this method, or that
+            hold rows for evaluation only.
+    """
+    method = build(recipe.method)
+    missing = [need for need in sorted(method.needs) if need not in HFEngine.capabilities]
+    if missing:
+        raise ConfigError(
+            f"method {recipe.method.name!r} needs {', '.join(missing)}, which this engine lacks; use "
+            + ", and ".join(method.needs[need] for need in missing)
+        )
+    path = Path(recipe.data.train)
+    pairs = read_pairs(path, allow_identical=recipe.data.allow_identical)[: recipe.data.limit]
+    anchors = _read_anchors(recipe, pairs)
+    evaluation_only: dict[str, str] = {}
+    for file, rows in ((path, pairs), (Path(recipe.data.anchors or path), anchors)):
+        evaluation_only |= refuse_evaluation_only(file, rows, allowed=recipe.data.allow_evaluation_only) if rows else {}
+    for name in evaluation_only:
+        say(f"{name} is for evaluation only; the recipe allows training on it, and the run records that")
+    source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
+    chat = Chat.load(
+        source.path,
+        template_kwargs=recipe.chat.template_kwargs,
+        trust_remote_code=trust_remote_code,
+        allow_special_tokens=recipe.chat.allow_special_tokens,
+    )
+    check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
+    rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
+    given = getattr(recipe.method, "source", None) == "target"
+    rendered = tokencache.obtain(
+        rows, chat, lambda: _render(chat, rows, longest, given), max_new_tokens=longest, targets=given, say=say
+    )
+    for note in rendered.notes:
+        say(note)
+    both = [TokenizedPair(pair, *ids) for pair, ids in zip(rows, rendered.rows, strict=True)]
+    tokenized, held = both[: len(pairs)], both[len(pairs) :]
+    if given:
+        _check_targets(tokenized, chat, path)
+    method.check([*tokenized, *held], Tokens(chat.vocab_size, chat.thinking))
+    size = recipe.train.pairs_per_step
+    steps = recipe.train.steps or math.ceil((recipe.train.epochs or 0) * len(pairs) / size)
+    return Prepared(
+        recipe=recipe,
+        source=source,
+        chat=chat,
+        method=method,
+        pairs=tuple(tokenized),
+        model_identity=model_identity(source.path, source.revision),
+        data_sha256=hash_file(path),
+        steps=steps,
+        anchors=tuple(held),
+        anchors_sha256=hash_file(Path(recipe.data.anchors)) if recipe.data.anchors else "",
+        evaluation_only=evaluation_only,
+    )
+
+
+def check_teacher(recipe: Recipe, source: ModelSource, chat: Chat, *, same_shape: bool) -> None:
+    """Refuse a teacher model whose numbers could not be compared with the student's.
+
+    Args:
+        recipe: names the teacher.
+        source, chat: the student's.
+        same_shape: the method compares hidden states, so that layers and width must agree.
+
+    Raises:
+        ConfigError: another tokenizer, or other layers.
+    """
+    kind, _, where = recipe.method.teacher.partition(":")
+    if kind != "model":
+        return
+    teacher = resolve(where)
+    if hash_tokenizer(teacher.path) != hash_tokenizer(chat.path):
+        raise ConfigError(
+            f"teacher {where!r} has another tokenizer than the student; what it says of the student's ids would mean "
+            "nothing. Use a teacher of the same family, or method.teacher = 'start'"
+        )
+    if same_shape and (theirs := _shape(teacher.path)) != (ours := _shape(source.path)):
+        raise ConfigError(
+            f"teacher {where!r} has {theirs[0]} layers of width {theirs[1]}, the student {ours[0]} of {ours[1]}; "
+            f"method {recipe.method.name!r} compares them one by one. Use method.teacher = 'start', or "
+            "method.name = 'bct_soft'"
+        )
+
+
+def _shape(folder: Path) -> tuple[object, object]:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = config.get("text_config", config)
+    return config.get("num_hidden_layers"), config.get("hidden_size")
+
+
+def _identity(pairs: Sequence[TokenizedPair], sha256: str) -> dict[str, object]:
+    rendered = hash_json([[pair.prompt_ids, pair.teacher_prompt_ids, pair.target_ids] for pair in pairs])
+    return {"rows": len(pairs), "sha256": sha256, "tokens_sha256": rendered}
+
+
+def _read_anchors(recipe: Recipe, pairs: Sequence[PromptPair]) -> list[PromptPair]:
+    if recipe.data.anchors is None:
+        return []
+    anchors = read_pairs(recipe.data.anchors, allow_identical=True)
+    known = {pair.id for pair in pairs}
+    twice = [pair.id for pair in anchors if pair.id in known]
+    if twice:
+        raise DataError(
+            f"{recipe.data.anchors}: ids that {recipe.data.train} has too; give them ids of their own", twice
+        )
+    return anchors
+
+
+def _render(chat: Chat, pairs: Sequence[PromptPair], max_new_tokens: int, given: bool) -> Rendered:
+    """Check every pair and return its ids; with `given`, its target's too.
+
+    Raises:
+        DataError: pairs or targets that cannot be used.
+    """
+    report = check_pairs(chat, pairs, max_new_tokens)
+    targets = [labelled.target_ids(chat, pair) if given else None for pair in pairs]
+    notes = labelled.notes(chat, pairs) if given else []
+    rows = [(*ids, target) for ids, target in zip(report.ids, targets, strict=True)]
+    return Rendered(rows, (*report.warnings, *notes))
+
+
+def _check_targets(pairs: Sequence[TokenizedPair], chat: Chat, path: Path) -> None:
+    if not any(pair.target_ids for pair in pairs):
+        raise DataError(f"{path}: no row has a `target`, and method.source = 'target' trains on nothing else")
+    limit = chat.context_length
+    long = [
+        f"{pair.pair.id}: prompt and target are {length} tokens, the context is {limit}"
+        for pair in pairs
+        if limit is not None and (length := len(pair.prompt_ids) + len(pair.target_ids or ())) > limit
+    ]
+    if long:
+        raise DataError(f"{path}: targets that do not fit", long)
