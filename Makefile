@@ -9,12 +9,16 @@ STAMP := .venv/.installed
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
             HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 MPLBACKEND=Agg
 
+# One worker a core, each with one thread; a file stays in one worker, for its models are made once.
+PARALLEL ?= -n auto --dist loadfile
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format readme bench clean
+.PHONY: help install demo test test-deep lint format readme bench clean
 
 help:
 	@echo "make demo     the whole idea on a small real model, on a CPU, in minutes"
-	@echo "make test     format, lint, types and every test"
+	@echo "make test     format, lint, types and the tests that continuous integration runs"
+	@echo "make test-deep  the long tests: many kills, every shipped recipe on the real model"
 	@echo "make lint     format, lint and types only"
 	@echo "make format   rewrite the code in the house format"
 	@echo "make readme   write the file tree of README.md anew"
@@ -42,8 +46,11 @@ test: $(STAMP)
 	echo "== ruff format"; $(BIN)/ruff format --check --quiet . || failed="$$failed format"; \
 	echo "== ruff check"; $(BIN)/ruff check --no-cache --quiet . || failed="$$failed lint"; \
 	echo "== mypy"; $(BIN)/mypy --no-error-summary || failed="$$failed types"; \
-	echo "== pytest"; $(TEST_ENV) $(BIN)/python -m pytest || failed="$$failed tests"; \
+	echo "== pytest"; $(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m "not deep" || failed="$$failed tests"; \
 	if test -n "$$failed"; then echo "failed:$$failed" >&2; exit 1; fi
+
+test-deep: $(STAMP)
+	@$(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m deep
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check .

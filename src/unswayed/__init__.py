@@ -106,7 +106,7 @@ _HOMES = {
     ),
     "unswayed.evals.compare.compare": ("compare",),
     "unswayed.evals.run": ("evaluate",),
-    "unswayed.evals.suite": ("suite",),
+    "unswayed.evals.registry": ("suite",),
     "unswayed.perturb.base": ("perturbation",),
     "unswayed.engine.policy": ("load_policy",),
     "unswayed.train.loop": ("train",),
@@ -123,12 +123,13 @@ _HOMES = {
         "TextPolicy",
     ),
 }
+_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses"}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"errors", "losses"}:
-        return importlib.import_module(f"unswayed.{name}")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _HOME:
         raise AttributeError(f"module 'unswayed' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
