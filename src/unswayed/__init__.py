@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from unswayed.evals.registry import suite
     from unswayed.evals.run import evaluate
     from unswayed.perturb.base import perturbation
+    from unswayed.train.callbacks import Callback
     from unswayed.train.loop import train
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "OPCT",
     "SFT",
     "BCTSoft",
+    "Callback",
     "CheckpointError",
     "Completion",
     "ConfigError",
@@ -109,6 +111,7 @@ _HOMES = {
     "unswayed.evals.registry": ("suite",),
     "unswayed.perturb.base": ("perturbation",),
     "unswayed.engine.policy": ("load_policy",),
+    "unswayed.train.callbacks": ("Callback",),
     "unswayed.train.loop": ("train",),
     "unswayed.core.types": (
         "Completion",

@@ -11,7 +11,7 @@ import pytest
 import unswayed
 
 PUBLIC = {
-    "ACT", "BCT", "BCTSoft", "OPCT", "SFT", "train", "Recipe",
+    "ACT", "BCT", "BCTSoft", "Callback", "OPCT", "SFT", "train", "Recipe",
     "read_pairs", "write_pairs", "perturbation", "load_policy",
     "evaluate", "suite", "compare", "losses", "errors",
     "Message", "PromptPair", "SamplingParams", "Rollout", "Sample", "Score", "Completion", "Estimate", "Effect",
