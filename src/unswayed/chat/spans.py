@@ -1,4 +1,4 @@
-"""Which tokens of a completion are thinking and which are answer: by token ids, never by words."""
+"""Separates thinking from answer in a completion, by token ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KNOWN = (
     ("<seed:think>", "</seed:think>"),
     ("<|channel|>analysis<|message|>", "<|end|>"),
 )
-# What else tells thinking from the reply where both are messages, as in the last form.
+# What also separates thinking from the reply where both are messages, as in the last form.
 BETWEEN = "<|start|>"
 # The ids that open a span of thinking, and those that close it; each may be several tokens.
 Tags = tuple[tuple[int, ...], tuple[int, ...]]
