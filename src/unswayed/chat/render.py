@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unswayed.chat.model_files import context_length, eos_ids, find_int, read_json
-from unswayed.chat.spans import BETWEEN, KNOWN, Tags
+from unswayed.chat.spans import BETWEEN, KNOWN, Tags, fit_thinking, thinking_mask
 from unswayed.chat.template import check_values, plain_values, stop_clock
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json, hash_tokenizer
@@ -196,7 +196,7 @@ class Chat:
 
         It is encoded where the template writes it, after the prompt, so it begins as the model itself would begin it;
         where the template writes a given answer after another opening than it writes for generation, the text follows
-        the prompt directly.
+        the prompt directly. Where the prompt opens thinking, see `fit_thinking`.
 
         Raises:
             DataError: the text contains a special token or merges with the prompt, or no token ends a turn.
@@ -208,6 +208,10 @@ class Chat:
         if forged is not None and not self.allow_special_tokens:
             raise DataError(f"the completion {excerpt(text)} contains the special token {forged}; remove it")
         prompt, prompt_text = self.render(messages), self.render_text(messages)
+        if self.thinking_marks:
+            tail = prompt_text.removeprefix(self.render_text(messages, generation_prompt=False))
+            closed = self.thinking_marks[1] in tail and not self.opens_thinking(prompt)
+            text = fit_thinking(text, self.thinking_marks, inside=self.opens_thinking(prompt), closed=closed)
         *asked, last = messages
         given = (
             [Message("assistant", last.content + text)]
@@ -246,6 +250,18 @@ class Chat:
         ids = {token: (id_,) for id_, token in self.added_tokens.items()}
         known = ((ids.get(a) or self._encode(a), ids.get(b) or self._encode(b)) for a, b in KNOWN)
         return next((tags for tags in known if {tag[0] for tag in tags} <= self.added_tokens.keys()), None)
+
+    @cached_property
+    def thinking_marks(self) -> tuple[str, str] | None:
+        """Return the two tokens that enclose the model's thinking as text; None where it has none, or uses messages."""
+        tags = self.thinking
+        if tags is None or max(map(len, tags)) > 1:
+            return None
+        return self.added_tokens[tags[0][0]], self.added_tokens[tags[1][0]]
+
+    def opens_thinking(self, prompt_ids: Sequence[int]) -> bool:
+        """Return whether a prompt ends inside thinking, so that what follows is thinking until it is closed."""
+        return self.thinking is not None and thinking_mask(prompt_ids, (self.pad_id,), self.thinking)[0]
 
     @cached_property
     def _marks(self) -> frozenset[int]:
