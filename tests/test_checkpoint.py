@@ -20,22 +20,17 @@ def _save(run: Path, step: int, keep: int = 2) -> Path:
     return checkpoint.save(run, step, _write, {"note": step}, keep)
 
 
-@pytest.fixture
-def said() -> list[str]:
-    return []
-
-
-def test_saved_then_found(tmp_path: Path, said: list[str]) -> None:
+def test_saved_then_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = _save(tmp_path, 3)
     assert checkpoint.verify(path) == []
-    found = checkpoint.latest_valid(tmp_path, said.append)
+    found = checkpoint.latest_valid(tmp_path)
     assert found is not None
     assert (found.path, found.step, found.info) == (path, 3, {"note": 3})
-    assert not said
+    assert not caplog.messages
 
 
-def test_none_yet_is_none(tmp_path: Path, said: list[str]) -> None:
-    assert checkpoint.latest_valid(tmp_path, said.append) is None
+def test_none_yet_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert checkpoint.latest_valid(tmp_path) is None
 
 
 def test_order_of_durability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,17 +71,19 @@ DAMAGE = {"truncated": _truncate, "bit-flipped": _flip, "deleted": Path.unlink}
 
 @pytest.mark.parametrize("name", ["a.bin", "b.json", checkpoint.MANIFEST])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_falls_back_one_and_says_so(tmp_path: Path, said: list[str], name: str, damage: str) -> None:
+def test_damage_falls_back_one_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, damage: str
+) -> None:
     for step in (5, 10):
         _save(tmp_path, step)
     DAMAGE[damage](tmp_path / "checkpoints" / "step-000010" / name)
-    found = checkpoint.latest_valid(tmp_path, said.append)
+    found = checkpoint.latest_valid(tmp_path)
     assert found is not None
     assert found.step == 5
-    assert "step-000010 is damaged" in said[0]
-    assert "5 steps are done again" in said[0]
+    assert "step-000010 is damaged" in caplog.messages[0]
+    assert "5 steps are done again" in caplog.messages[0]
     _save(tmp_path, 10)  # the damaged one no longer blocks its step
-    again = checkpoint.latest_valid(tmp_path, said.append)
+    again = checkpoint.latest_valid(tmp_path)
     assert again is not None
     assert again.step == 10
 
@@ -119,16 +116,16 @@ def test_an_edited_manifest_is_damage(tmp_path: Path) -> None:
     assert "damaged" in checkpoint.verify(path)[0]
 
 
-def test_all_damaged_stops_with_exit_4(tmp_path: Path, said: list[str]) -> None:
+def test_all_damaged_stops_with_exit_4(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for step in (5, 10):
         _flip(_save(tmp_path, step) / "a.bin")
     with pytest.raises(CheckpointError, match="--fresh") as caught:
-        checkpoint.latest_valid(tmp_path, said.append)
+        checkpoint.latest_valid(tmp_path)
     assert caught.value.exit_code == 4
     assert len(checkpoint.list_checkpoints(tmp_path)) == 2  # nothing was moved or deleted
 
 
-def test_a_full_disk_keeps_what_was_there(tmp_path: Path, said: list[str]) -> None:
+def test_a_full_disk_keeps_what_was_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _save(tmp_path, 1)
 
     def write(folder: Path) -> None:

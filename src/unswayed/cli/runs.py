@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from unswayed.core.files import dump_json, lock_holder, locked, read_jsonl, remo
 from unswayed.core.printable import printable
 from unswayed.train import checkpoint
 
+log = logging.getLogger(__name__)
 State = Literal["running", "done", "failed", "interrupted"]
 KEPT = 2  # checkpoints that always stay: a damaged newest needs a second
 
@@ -73,7 +75,7 @@ def _last_step(path: Path, tail: int = 1 << 16) -> int | None:
         with open(path, "rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - tail, 0))
             lines = file.read().split(b"\n")[:-1]  # what follows the last newline was never promised
-    except FileNotFoundError:
+    except OSError:
         return None
     try:
         step = json.loads(lines[-1])["step"] if lines else None
@@ -98,7 +100,7 @@ def list_(root: Root = Path("runs"), as_json: Json = False) -> None:
         ]
         typer.echo(_columns([("run", "state", "step", "newest checkpoint"), *rows]))
     else:
-        print(f"no runs in {printable(str(root))}", file=sys.stderr)
+        log.info("no runs in %s", root)
 
 
 @app.command()
@@ -137,7 +139,7 @@ def _problems(run: Run) -> Iterator[tuple[str, list[str]]]:
     if metrics.exists():
         try:
             read_jsonl(metrics)
-        except DataError as error:
+        except (DataError, OSError) as error:
             yield metrics.name, [str(error)]
         else:
             yield metrics.name, []
@@ -156,12 +158,12 @@ def prune(
     plan: dict[Path, list[Path]] = {}
     for run in _some_runs(root):
         if run.state == "running":
-            print(f"{printable(run.name)}: running, left alone", file=sys.stderr)
+            log.info("%s: running, left alone", run.name)
         elif surplus := _surplus(run):
             plan[run.path] = surplus
             typer.echo(f"{printable(run.name)}: {_names(surplus)} ({_size(surplus) / 1e6:,.1f} MB)")
     if not plan:
-        print("nothing to prune", file=sys.stderr)
+        log.info("nothing to prune")
         return
     if not yes:
         if not sys.stdin.isatty():
