@@ -1,5 +1,8 @@
 """Whole or absent, valid or refused."""
 
+import builtins
+import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -144,3 +147,42 @@ def test_a_bug_in_the_writer_is_not_called_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         checkpoint.save(tmp_path, 2, write, {}, 2)
     assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.bin", checkpoint.MANIFEST])
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
+def test_what_cannot_be_read_falls_back_one_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, code: int
+) -> None:
+    for step in (5, 10):
+        _save(tmp_path, step)
+    newest, real = tmp_path / "checkpoints" / "step-000010", io.open
+
+    def refuse(file: object, *args: object, **kwargs: object) -> object:
+        if str(file) == str(newest / name):
+            raise OSError(code, os.strerror(code), str(file))
+        return real(file, *args, **kwargs)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(io, "open", refuse)
+    monkeypatch.setattr(builtins, "open", refuse)
+    (problem,) = checkpoint.verify(newest)
+    assert name in problem
+    assert os.strerror(code) in problem
+    found = checkpoint.latest_valid(tmp_path)
+    assert found is not None
+    assert found.step == 5
+    assert f"{newest} is damaged: {problem}" in caplog.messages[0]
+    assert not newest.exists()
+    assert (newest.parent / "damaged-step-000010-0" / name).exists()
+
+
+def test_a_damaged_checkpoint_that_cannot_be_renamed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (5, 10):
+        (_save(tmp_path, step) / "a.bin").write_bytes(b"x" * (step == 10) or b"0123456789")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(CheckpointError, match="step-000010: is damaged, and cannot be renamed"):
+        checkpoint.latest_valid(tmp_path)

@@ -98,7 +98,7 @@ def _root(
     debug: Annotated[bool, typer.Option("--debug", help=f"Show tracebacks; {DEBUG}=1 does the same.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show more: files read, saved and published.")
+        bool, typer.Option("--verbose", "-v", help="Also show each checkpoint and cached file.")
     ] = False,
 ) -> None:
     """Consistency training of language models: train, measure, and prove what the training did."""

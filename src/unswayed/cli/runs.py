@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from unswayed.cli.options import Json
-from unswayed.core.errors import CheckpointError, ConfigError, DataError
+from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
 from unswayed.core.files import dump_json, lock_holder, locked, read_jsonl, remove_tree
 from unswayed.core.printable import printable
 from unswayed.train import checkpoint
@@ -169,10 +169,16 @@ def prune(
         if not sys.stdin.isatty():
             raise ConfigError("prune asks before it deletes, and nobody can answer here; say --yes")
         typer.confirm("Delete these?", abort=True)
+    failed = []
     for folder, surplus in plan.items():
-        with locked(folder):
-            for path in surplus:
-                remove_tree(path, folder / "checkpoints")
+        try:
+            with locked(folder):
+                for path in surplus:
+                    remove_tree(path, folder / "checkpoints")
+        except OSError as error:
+            failed.append(f"{error.filename or folder}: cannot be deleted ({error.strerror})")
+    if failed:
+        raise UnswayedError("\n".join(failed))
 
 
 def _surplus(run: Run) -> list[Path]:

@@ -92,6 +92,7 @@ def save(run_dir: Path, step: int, write: Callable[[Path], None], info: Mapping[
             f"{final}: cannot be written ({error}); earlier checkpoints are intact. Free space on the disk, or set "
             "save.dir to another one, then go on with --resume"
         ) from error
+    log.debug("saved %s", final)
     prune(run_dir, keep)
     return final
 

@@ -87,6 +87,7 @@ def obtain(
         except Exception as error:  # of no narrower kind: whatever is wrong with a file, it is made again
             log.warning("%s: damaged, tokenising again (%s)", path, type(error).__name__)
         else:
+            log.debug("read the tokenised pairs from %s", path)
             with suppress(OSError):
                 os.utime(path)
             return found
