@@ -132,8 +132,9 @@ def test_the_last_part_of_a_name_is_enough_where_it_is_alone(real_list: None, mo
 
 
 def test_a_download_is_checked_and_then_found_without_the_network(
-    web: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    web: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "unswayed")
     asked = web({"sums.jsonl": TEXT})
     rows, identity = read_source("toy/sums")
     assert rows == ROWS
@@ -145,7 +146,7 @@ def test_a_download_is_checked_and_then_found_without_the_network(
         "licence": "CC0",
     }
     assert asked == ["https://raw.githubusercontent.com/somebody/sums/" + "a" * 40 + "/data/sums.jsonl"]
-    assert "licence: CC0" in capsys.readouterr().err
+    assert "licence: CC0" in caplog.text
     monkeypatch.setenv("UNSWAYED_OFFLINE", "1")
     assert read_source("sums") == (rows, identity)
     assert len(asked) == 1

@@ -78,7 +78,7 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     modules = loaded_by("import unswayed; unswayed.__all__; unswayed.PromptPair; unswayed.Recipe; unswayed.ConfigError")
-    assert not modules & {*HEAVY}
+    assert not modules & {*HEAVY, "rich"}
     assert "unswayed" in modules
 
 
@@ -192,6 +192,14 @@ def test_debug_shows_the_traceback_and_keeps_the_code(flags: list[str], environm
     assert done.returncode == 2
     assert "Traceback (most recent call last)" in done.stderr
     assert done.stderr.endswith("error: no\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "lines"), [([], "i\nwarning: w\n"), (["-q"], "warning: w\n"), (["-v"], "d\ni\nwarning: w\n")]
+)
+def test_quiet_and_verbose_choose_the_messages(flags: list[str], lines: str) -> None:
+    body = "import logging\nlog = logging.getLogger('unswayed.x')\nlog.debug('d')\nlog.info('i')\nlog.warning('w')"
+    assert run_with(body, *flags).stderr == lines
 
 
 def test_debug_zero_is_off() -> None:

@@ -18,8 +18,8 @@ from unswayed.core.cache_root import cache_root
 from unswayed.core.errors import UnswayedError
 from unswayed.core.files import dump_json
 from unswayed.core.printable import printable
+from unswayed.core.progress import size
 from unswayed.models.gguf.aliases import ALIASES
-from unswayed.models.tell import size
 from unswayed.train.token_cache import token_folder
 
 KEYS = (
@@ -198,7 +198,7 @@ def _verdict(report: dict[str, Any]) -> str:
     """Return in one sentence what can be run here."""
     if report["problems"]:
         many = len(report["problems"])
-        return f"Not ready: {many} problem{'s' if many > 1 else ''} to mend first."
+        return f"Not ready: {many} problem{'s' if many > 1 else ''} to fix first."
     accelerator, machine = report["accelerator"], report["machine"]
     if accelerator["gpus"]:
         memory, where = accelerator["gpus"][0]["memory_bytes"], f"on {accelerator['gpus'][0]['name']}"

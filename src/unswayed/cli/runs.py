@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from unswayed.cli.options import Json
-from unswayed.core.errors import CheckpointError, ConfigError, DataError
+from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
 from unswayed.core.files import dump_json, lock_holder, locked, read_jsonl, remove_tree
 from unswayed.core.printable import printable
 from unswayed.train import checkpoint
 
+log = logging.getLogger(__name__)
 State = Literal["running", "done", "failed", "interrupted"]
 KEPT = 2  # checkpoints that always stay: a damaged newest needs a second
 
@@ -73,7 +75,7 @@ def _last_step(path: Path, tail: int = 1 << 16) -> int | None:
         with open(path, "rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - tail, 0))
             lines = file.read().split(b"\n")[:-1]  # what follows the last newline was never promised
-    except FileNotFoundError:
+    except OSError:
         return None
     try:
         step = json.loads(lines[-1])["step"] if lines else None
@@ -98,7 +100,7 @@ def list_(root: Root = Path("runs"), as_json: Json = False) -> None:
         ]
         typer.echo(_columns([("run", "state", "step", "newest checkpoint"), *rows]))
     else:
-        print(f"no runs in {printable(str(root))}", file=sys.stderr)
+        log.info("no runs in %s", root)
 
 
 @app.command()
@@ -137,7 +139,7 @@ def _problems(run: Run) -> Iterator[tuple[str, list[str]]]:
     if metrics.exists():
         try:
             read_jsonl(metrics)
-        except DataError as error:
+        except (DataError, OSError) as error:
             yield metrics.name, [str(error)]
         else:
             yield metrics.name, []
@@ -156,21 +158,27 @@ def prune(
     plan: dict[Path, list[Path]] = {}
     for run in _some_runs(root):
         if run.state == "running":
-            print(f"{printable(run.name)}: running, left alone", file=sys.stderr)
+            log.info("%s: running, left alone", run.name)
         elif surplus := _surplus(run):
             plan[run.path] = surplus
             typer.echo(f"{printable(run.name)}: {_names(surplus)} ({_size(surplus) / 1e6:,.1f} MB)")
     if not plan:
-        print("nothing to prune", file=sys.stderr)
+        log.info("nothing to prune")
         return
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigError("prune asks before it deletes, and nobody can answer here; say --yes")
         typer.confirm("Delete these?", abort=True)
+    failed = []
     for folder, surplus in plan.items():
-        with locked(folder):
-            for path in surplus:
-                remove_tree(path, folder / "checkpoints")
+        try:
+            with locked(folder):
+                for path in surplus:
+                    remove_tree(path, folder / "checkpoints")
+        except OSError as error:
+            failed.append(f"{error.filename or folder}: cannot be deleted ({error.strerror})")
+    if failed:
+        raise UnswayedError("\n".join(failed))
 
 
 def _surplus(run: Run) -> list[Path]:

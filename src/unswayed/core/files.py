@@ -11,8 +11,9 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -104,19 +105,35 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
-    torn = lines.pop()  # empty after a complete last line
-    del torn
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):  # after the last newline: torn
         try:
-            row = json.loads(line)
+            rows.append(json.loads(line))
         except ValueError as error:
             raise DataError(
                 f"{path}:{number}: not a JSON object ({error}); the file was changed by something else"
             ) from error
-        rows.append(row)
     return rows
+
+
+def keep_whole_batches(path: Path, found: Sequence[Any], expected: Sequence[Any], batch: int) -> int:
+    """Drop from the rows that an interrupted run appended those of its last, partial batch; return how many remain.
+
+    Args:
+        path: where they are.
+        found: which row each one is.
+        expected: which rows the finished file holds, in order.
+        batch: rows that are appended at once.
+
+    Raises:
+        DataError: the rows are not the first of the expected ones.
+    """
+    if list(found) != list(expected[: len(found)]):
+        raise DataError(f"{path}: not the expected rows in order; the file was changed by something else")
+    whole = len(found) if len(found) == len(expected) else len(found) - len(found) % batch
+    places = count()
+    rewrite_jsonl(path, lambda _: next(places) < whole)
+    return whole
 
 
 def rewrite_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> int:

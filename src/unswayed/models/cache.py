@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +24,9 @@ from unswayed.core.cache_root import cache_root
 from unswayed.core.errors import ConfigError, LockedError, UnswayedError
 from unswayed.core.files import fsync_path, locked, remove_temporary, remove_tree, write_json
 from unswayed.core.hashing import hash_file
-from unswayed.models.tell import say, size
+from unswayed.core.progress import size
 
+log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 FORMAT = 1
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -110,7 +112,7 @@ def obtain(
         if not found:
             return folder
         if folder.exists():
-            say(f"{what}: the cached copy is damaged ({found[0]}); building it again")
+            log.warning("%s: the cached copy is damaged (%s); building it again", what, found[0])
         remove_temporary(folder.parent)
         _check_space(folder.parent, needs)
         work = folder.parent / f".tmp-{folder.name}-{os.getpid()}"
@@ -151,7 +153,7 @@ def _held(folder: Path, what: str) -> Iterator[None]:
         try:
             stack.enter_context(locked(folder))
         except LockedError:
-            say(f"{what}: another process is fetching it; waiting for that to finish")
+            log.info("%s: another process is fetching it; waiting for that to finish", what)
             stack.enter_context(locked(folder, wait=True))
         yield
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unswayed.core.errors import ConfigError, OutOfMemoryError
-from unswayed.models.tell import library_bars
+from unswayed.core.progress import library_bars
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

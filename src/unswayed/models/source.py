@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_file
+from unswayed.core.progress import working
 from unswayed.models.cache import model_folder, obtain
 from unswayed.models.folder import check_folder
 from unswayed.models.gguf.aliases import ALIASES, Alias
 from unswayed.models.gguf.convert import CONVERTER, convert
 from unswayed.models.gguf.wheel import fetch_gguf, offline_error
 from unswayed.models.hub import COMMIT, HUB_ID, fetch_snapshot
-from unswayed.models.tell import working
 
 Kind = Literal["alias", "hub", "folder", "gguf"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,9 @@ from unswayed.core.errors import ConfigError, DataError, UnswayedError
 from unswayed.core.files import fsync_path, jsonl_line, remove_tree, write_atomic
 from unswayed.core.hashing import hash_json
 from unswayed.models.cache import FULL
-from unswayed.models.tell import say
 from unswayed.sources.source import HUB, Source, how_to_get
 
+log = logging.getLogger(__name__)
 TIMEOUT = 60.0
 """Seconds without a byte after which a server counts as silent."""
 
@@ -29,7 +30,7 @@ def download(one: Source) -> Path:
     """
     if not one.url:
         raise ConfigError(f"{one.name}: its home has no such file to download; {how_to_get(one)}")
-    say(f"fetching {one.name} from {one.home} (licence: {one.licence})")
+    log.info("fetching %s from %s (licence: %s)", one.name, one.home, one.licence)
     revision, contents = _from_hub(one) if one.home.startswith(HUB) else _from_repository(one)
     path = cache_root() / "sources" / one.name.replace("/", ".") / revision / Path(one.path).name
     try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,8 @@ from unswayed.methods import Method, Tokens, build
 from unswayed.models import ModelSource, resolve
 from unswayed.train import token_cache as tokencache
 from unswayed.train.token_cache import Rendered
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,8 @@ class Prepared:
         return [pairs[orders[place // n][place % n]] for place in places]
 
 
-def prepare(
-    recipe: Recipe, *, trust_remote_code: bool = False, say: Callable[[str], None] = lambda _: None
-) -> Prepared:
-    """Read and check everything but the weights; `say` hears what is odd but no error.
+def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
+    """Read and check everything but the weights; what is odd but no error is logged.
 
     Raises:
         ConfigError: the method needs what the engine lacks, or the model cannot be found or used.
@@ -102,7 +103,7 @@ def prepare(
     for file, rows in ((path, pairs), (Path(recipe.data.anchors or path), anchors)):
         evaluation_only |= refuse_evaluation_only(file, rows, allowed=recipe.data.allow_evaluation_only) if rows else {}
     for name in evaluation_only:
-        say(f"{name} is for evaluation only; the recipe allows training on it, and the run records that")
+        log.warning("%s is for evaluation only; the recipe allows training on it, and the run records that", name)
     source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
     chat = Chat.load(
         source.path,
@@ -114,10 +115,10 @@ def prepare(
     rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
     given = getattr(recipe.method, "source", None) == "target"
     rendered = tokencache.obtain(
-        rows, chat, lambda: _render(chat, rows, longest, given), max_new_tokens=longest, targets=given, say=say
+        rows, chat, lambda: _render(chat, rows, longest, given), max_new_tokens=longest, targets=given
     )
     for note in rendered.notes:
-        say(note)
+        log.warning(note)
     both = [TokenizedPair(pair, *ids) for pair, ids in zip(rows, rendered.rows, strict=True)]
     tokenized, held = both[: len(pairs)], both[len(pairs) :]
     if given:
@@ -157,7 +158,7 @@ def check_teacher(recipe: Recipe, source: ModelSource, chat: Chat, *, same_shape
     teacher = resolve(where)
     if hash_tokenizer(teacher.path) != hash_tokenizer(chat.path):
         raise ConfigError(
-            f"teacher {where!r} has another tokenizer than the student; what it says of the student's ids would mean "
+            f"teacher {where!r} has another tokenizer than the student; its scores of the student's ids would mean "
             "nothing. Use a teacher of the same family, or method.teacher = 'start'"
         )
     if same_shape and (theirs := _shape(teacher.path)) != (ours := _shape(source.path)):

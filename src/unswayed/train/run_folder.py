@@ -11,8 +11,8 @@ checkpoints/   see `unswayed.train.checkpoint`                  adapter/      th
 from __future__ import annotations
 
 import json
+import logging
 import platform
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,21 @@ from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
 from unswayed.core.files import remove_temporary, remove_tree, rewrite_jsonl, write_json
-from unswayed.core.launcher import several
+from unswayed.core.launcher import world_size
 from unswayed.train.checkpoint import list_checkpoints
 from unswayed.train.prepare import Prepared
 
+log = logging.getLogger(__name__)
 ALLOWED = "evaluation_only"
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
 
 class RunState:
-    """One run folder, held by this process; of several, only the first calls what writes."""
+    """One run folder, held by this process; of several processes, only the main one calls what writes."""
 
-    def __init__(self, path: Path, prepared: Prepared, say: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, prepared: Prepared) -> None:
         self.path = path
         self.prepared = prepared
-        self.say = say
         self.model_identity: dict[str, str] = {
             "weights": prepared.model_identity,
             "chat": prepared.chat.identity,
@@ -124,7 +124,7 @@ class RunState:
                 {"error": type(error).__name__, "exit_code": error.exit_code, "message": str(error)},
             )
         except OSError as second:
-            self.say(f"{self.path / 'FAILED.json'} cannot be written: {second}")
+            log.warning("%s cannot be written: %s", self.path / "FAILED.json", second)
 
     def _clear(self) -> None:
         for path in sorted(self.path.iterdir()):
@@ -171,7 +171,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "threads": torch.get_num_threads(),
-        "processes": several(),
+        "processes": world_size(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

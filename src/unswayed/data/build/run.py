@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from unswayed._version import __version__
+from unswayed.config.document import explain, read_toml
 from unswayed.core.errors import ConfigError
 from unswayed.core.files import write_json
 from unswayed.core.hashing import hash_file
@@ -36,22 +36,14 @@ def load_spec(path: Path) -> Spec:
     Raises:
         ConfigError: no such file, broken TOML, an unknown kind, an unknown key or a wrong type.
     """
+    table, known = read_toml(path, "spec"), kinds()
+    kind = table.get("kind", DEFAULT)
+    if not isinstance(kind, str) or kind not in known:
+        raise ConfigError(f"{path}: kind: no kind {kind!r}; there are {', '.join(known)}")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        known = kinds()
-        kind = table.get("kind", DEFAULT)
-        if not isinstance(kind, str) or kind not in known:
-            raise ConfigError(f"{path}: kind: no kind {kind!r}; there are {', '.join(known)}")
         return known[kind].model_validate(table)
     except ValidationError as error:
-        details = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
-        raise ConfigError(f"{path}: {'; '.join(details)}") from error
-    except ConfigError:
-        raise
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid TOML ({error})") from error
+        raise ConfigError(f"{path}: {explain(error)}") from error
 
 
 def build_files(spec_path: Path, output: Path, *, force: bool = False) -> dict[str, Any]:

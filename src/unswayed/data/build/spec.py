@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from unswayed.config.fields import StrictModel
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_file
 from unswayed.core.types import PromptPair
@@ -32,20 +33,14 @@ from unswayed.sources.catalogue import read_source, source
 DEFAULT = "hints"
 
 
-class Table(BaseModel):
-    """A TOML table: unknown keys and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class SplitSpec(Table):
+class SplitSpec(StrictModel):
     """What is held out; see `HoldOut`."""
 
     fraction: float = Field(0.2, ge=0, le=1)
-    topics: list[str] = []
-    sources: list[str] = []
-    families: list[str] = []
-    phrasings: list[int] = []
+    topics: list[str] = Field([])
+    sources: list[str] = Field([])
+    families: list[str] = Field([])
+    phrasings: list[int] = Field([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ class Built:
     sources: Sequence[Mapping[str, Any]] = ()
 
 
-class Spec(Table):
+class Spec(StrictModel):
     """A set of pairs as data. Each kind is a subclass with keys of its own.
 
     Attributes:

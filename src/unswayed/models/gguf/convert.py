@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unswayed.core.errors import ConfigError, UnswayedError
+from unswayed.core.progress import library_bars
 from unswayed.models.gguf.header import Header, read_header
 from unswayed.models.gguf.tokenizer import convert_tokenizer
-from unswayed.models.tell import library_bars
 
 if TYPE_CHECKING:
     import torch
