@@ -46,12 +46,17 @@ class TokenDivergence(NamedTuple):
     metrics_N: dict[str, Tensor]
 
 
-class Options(HeadOptions, total=False):
-    """What every divergence takes; see `token_divergence` and, for `clamp`, `divergence`."""
+class HeadsOptions(HeadOptions, total=False):
+    """The options that concern the two output embeddings; see `token_divergence`."""
 
-    ids_N: Tensor | None
     teacher_head: Tensor | None
     teacher_bias: Tensor | None
+
+
+class Options(HeadsOptions, total=False):
+    """What every divergence takes; see `divergence`."""
+
+    ids_N: Tensor | None
     clamp: float | None
 
 
@@ -64,15 +69,17 @@ def divergence(
     kind: Kind = "reverse_kl",
     beta: float = 0.5,
     k: int = 0,
-    **options: Unpack[Options],
+    ids_N: Tensor | None = None,
+    clamp: float | None = None,
+    **options: Unpack[HeadsOptions],
 ) -> LossOutput:
     r"""Weighted sum of an exact divergence over tokens: Σ_n w_n D_n, or Σ_n w_n min(D_n, clamp).
 
     Args:
-        hidden_student_ND, hidden_teacher_ND, head_VD, kind, beta, k: as in `token_divergence`.
+        hidden_student_ND, hidden_teacher_ND, head_VD, kind, beta, k, ids_N, options: as in `token_divergence`.
         weight_N: `[N]`, weight of each token. Tokens of weight 0 are not computed.
-        options: as in `token_divergence`, and `clamp`: tokens whose divergence is above it count `clamp` and get no
-            gradient. This drops the tokens that disagree most; `jsd` is bounded without dropping any.
+        clamp: tokens whose divergence is above it count `clamp` and get no gradient. This drops the tokens that
+            disagree most; `jsd` is bounded without dropping any.
 
     Returns:
         total: Σ w·D in nats (float32, or float64 for float64 inputs); count: Σ w. Metrics, weighted likewise:
@@ -84,7 +91,6 @@ def divergence(
         ValueError: shapes, types or options that do not fit, by name. Values that are not finite are returned as
             they come out; the caller decides.
     """
-    clamp, ids_N = options.pop("clamp", None), options.pop("ids_N", None)
     if clamp is not None and not clamp > 0:
         raise ValueError(f"clamp is {clamp}: give a number above 0 nats, or None")
     check_tokens(len(hidden_student_ND), weight_N=weight_N, ids_N=ids_N)
