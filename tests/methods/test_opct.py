@@ -14,6 +14,7 @@ from unswayed.config.methods import CompletionConfig, OPCTConfig
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.types import PairedBatch, SamplingParams
+from unswayed.engine.hf import CAPABILITIES
 from unswayed.engine.hf.engine import HFEngine
 from unswayed.methods import Step
 from unswayed.methods.base import Source, weigh
@@ -320,7 +321,7 @@ def test_a_capability_that_the_engine_lacks(
     lacking: str,
     nearest: str,
 ) -> None:
-    monkeypatch.setattr(HFEngine, "capabilities", HFEngine.capabilities - {lacking})
+    monkeypatch.setattr("unswayed.engine.hf.CAPABILITIES", CAPABILITIES - {lacking})
     recipe = runs.recipe(tmp_path, tiny_model_dir, method=method)
     with pytest.raises(ConfigError, match=rf"needs {lacking}, which this engine lacks; use {nearest}"):
         prepare(recipe)

@@ -15,6 +15,7 @@ from unswayed.core.errors import ConfigError
 from unswayed.core.seeding import seed_at
 from unswayed.core.types import Finish, LossOutput, PairedBatch, PairedRow, Rollout, SamplingParams, TokenizedPair
 from unswayed.engine.base import Capability, Engine, Scored, View
+from unswayed.losses.divergence import HeadsOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,11 @@ def teacher_hidden(batch: PairedBatch) -> torch.Tensor:
     return torch.cat([row.teacher["hidden_TD"] for row in batch.rows])
 
 
+def both_heads(student: Scored, batch: PairedBatch) -> HeadsOptions:
+    """Return what the losses need to know of both output embeddings beside the student's weights."""
+    return {**student.head, "teacher_head": batch.teacher_head_VD, "teacher_bias": batch.teacher_bias_V}
+
+
 def divergence(
     student: Scored,
     batch: PairedBatch,
@@ -176,11 +182,8 @@ def divergence(
         beta=beta,
         k=k,
         ids_N=student.ids_N,
-        teacher_head=batch.teacher_head_VD,
-        head_bias=student.bias_V,
-        teacher_bias=batch.teacher_bias_V,
-        vocab=student.vocab_size,
         clamp=clamp,
+        **both_heads(student, batch),
     )
 
 
@@ -218,11 +221,4 @@ class Taught:
 
     def loss(self, student: Scored, batch: PairedBatch) -> LossOutput:
         """Return the summed negative log-likelihood of the completions, in nats."""
-        return losses.nll(
-            student.hidden_ND,
-            student.head_VD,
-            student.ids_N,
-            student.weight_N,
-            head_bias=student.bias_V,
-            vocab=student.vocab_size,
-        )
+        return losses.nll(student.hidden_ND, student.head_VD, student.ids_N, student.weight_N, **student.head)

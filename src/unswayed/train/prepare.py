@@ -19,7 +19,7 @@ from unswayed.core.types import PromptPair, TokenizedPair
 from unswayed.data import labelled
 from unswayed.data.evaluation_only import refuse_evaluation_only
 from unswayed.data.read import read_pairs
-from unswayed.engine.hf.engine import HFEngine
+from unswayed.engine.configured import capabilities_of
 from unswayed.methods import Method, Tokens, build
 from unswayed.models import ModelSource, resolve
 from unswayed.train import token_cache as tokencache
@@ -89,7 +89,7 @@ def prepare(
             hold rows for evaluation only.
     """
     method = build(recipe.method)
-    missing = [need for need in sorted(method.needs) if need not in HFEngine.capabilities]
+    missing = [need for need in sorted(method.needs) if need not in capabilities_of(recipe)]
     if missing:
         raise ConfigError(
             f"method {recipe.method.name!r} needs {', '.join(missing)}, which this engine lacks; use "
