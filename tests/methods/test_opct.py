@@ -46,7 +46,7 @@ def test_teacher_share_goes_from_the_student_to_the_teacher(tmp_path: Path, tiny
 
 def test_the_share_is_met_over_many_steps(tmp_path: Path, tiny_model_dir: Path) -> None:
     prepared, _ = battery.load(tmp_path, tiny_model_dir, {"name": "opct", "teacher_share": 0.3}, "float32")
-    writer = prepared.method._writer  # type: ignore[attr-defined]
+    writer = prepared.method._role  # type: ignore[attr-defined]
     places = [(number, i) for number in range(40) for i in range(50)]
     teachers = sum(writer((i, 0), Step(0, number, battery.PARAMS)) == "teacher" for number, i in places)
     assert abs(teachers / len(places) - 0.3) < 0.03

@@ -46,12 +46,14 @@ from unswayed.methods.base import (
     both_heads,
     check_spans,
     divergence,
+    method,
     teacher_hidden,
     weigh,
     with_teacher,
 )
 
 
+@method(OPCTConfig)
 class OPCT:
     """Pull the student, on its own samples, toward the teacher."""
 
@@ -123,26 +125,26 @@ class OPCT:
         return losses.token_divergence(hidden_ND, teacher_hidden(batch), student.head_VD, **heads).value_N
 
     def _draw(self, pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> list[list[Rollout]]:
-        """Draw each pair's completions; who writes one, and how it falls out, depend on its address alone."""
+        """Draw each pair's completions; who draws one, and which tokens, depend on its address alone."""
         places = [(i, k) for i in range(len(pairs)) for k in range(step.params.n)]
         drawn: list[list[Rollout]] = [[] for _ in pairs]
-        writers = {place: self._writer(place, step) for place in places}
+        roles = {place: self._role(place, step) for place in places}
         found: dict[tuple[int, int], Rollout] = {}
-        for who in dict.fromkeys(writers.values()):
-            own = [place for place in places if writers[place] == who]
+        for role in dict.fromkeys(roles.values()):
+            own = [place for place in places if roles[place] == role]
             rollouts = engine.sample(
                 [pairs[i].pair.id for i, _ in own],
-                [pairs[i].prompt_ids if who == "student" else pairs[i].teacher_prompt_ids for i, _ in own],
+                [pairs[i].prompt_ids if role == "student" else pairs[i].teacher_prompt_ids for i, _ in own],
                 replace(step.params, n=1),
                 [[seed_at(step.seed, "rollout", step.number, step.place(i), k)] for i, k in own],
-                who,
+                role,
             )
             found |= {place: rollout for place, (rollout,) in zip(own, rollouts, strict=True)}
         for place in places:
             drawn[place[0]].append(found[place])
         return drawn
 
-    def _writer(self, place: tuple[int, int], step: Step) -> Role:
+    def _role(self, place: tuple[int, int], step: Step) -> Role:
         share = self.config.teacher_share
         address = step.number, step.place(place[0]), place[1]
         return "teacher" if rng(step.seed, "writer", *address).random() < share else "student"

@@ -112,7 +112,7 @@ def prepare(
     )
     check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
     rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
-    given = getattr(recipe.method, "source", None) == "target"
+    given = recipe.method.trains_on_targets
     rendered = tokencache.obtain(
         rows, chat, lambda: _render(chat, rows, longest, given), max_new_tokens=longest, targets=given, say=say
     )
