@@ -23,7 +23,8 @@ def measure(job: tuple[Point, int, int]) -> dict[str, Any]:
 
     from unswayed.config.methods import OPCTConfig
     from unswayed.core.types import SamplingParams
-    from unswayed.methods import OPCT, Step
+    from unswayed.methods import Step
+    from unswayed.methods.opct import OPCT
 
     torch.set_num_threads(threads)
     engine, pairs = _engine(point), _pairs(point)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
 import runs
-from unswayed.config.methods import MethodConfig
+from unswayed.config.methods import METHOD_CONFIGS
 from unswayed.core.types import PairedBatch, SamplingParams
 from unswayed.engine.hf.engine import HFEngine
 from unswayed.engine.hf.load import load_engine
@@ -47,8 +47,7 @@ METHODS = {**COMPARING, **LABELLED}
 
 def names() -> set[str]:
     """Return the names of all methods that a recipe may have."""
-    kinds = get_args(get_args(MethodConfig)[0])
-    return {get_args(kind.model_fields["name"].annotation)[0] for kind in kinds}
+    return set(METHOD_CONFIGS)
 
 
 def load(

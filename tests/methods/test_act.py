@@ -18,7 +18,8 @@ from unswayed.config.methods import ACTConfig
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.types import Message, PairedRow, PromptPair, TokenizedPair
 from unswayed.engine.forward import decoder_layers
-from unswayed.methods import ACT, Tokens
+from unswayed.methods import Tokens
+from unswayed.methods.act import ACT
 from unswayed.train.loop import train
 from unswayed.train.prepare import prepare
 

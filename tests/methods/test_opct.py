@@ -14,6 +14,7 @@ from unswayed.config.methods import CompletionConfig, OPCTConfig
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.types import PairedBatch, SamplingParams
+from unswayed.engine.hf import CAPABILITIES
 from unswayed.engine.hf.engine import HFEngine
 from unswayed.methods import Step
 from unswayed.methods.base import Source, weigh
@@ -45,7 +46,7 @@ def test_teacher_share_goes_from_the_student_to_the_teacher(tmp_path: Path, tiny
 
 def test_the_share_is_met_over_many_steps(tmp_path: Path, tiny_model_dir: Path) -> None:
     prepared, _ = battery.load(tmp_path, tiny_model_dir, {"name": "opct", "teacher_share": 0.3}, "float32")
-    writer = prepared.method._writer  # type: ignore[attr-defined]
+    writer = prepared.method._role  # type: ignore[attr-defined]
     places = [(number, i) for number in range(40) for i in range(50)]
     teachers = sum(writer((i, 0), Step(0, number, battery.PARAMS)) == "teacher" for number, i in places)
     assert abs(teachers / len(places) - 0.3) < 0.03
@@ -320,7 +321,7 @@ def test_a_capability_that_the_engine_lacks(
     lacking: str,
     nearest: str,
 ) -> None:
-    monkeypatch.setattr(HFEngine, "capabilities", HFEngine.capabilities - {lacking})
+    monkeypatch.setattr("unswayed.engine.hf.CAPABILITIES", CAPABILITIES - {lacking})
     recipe = runs.recipe(tmp_path, tiny_model_dir, method=method)
     with pytest.raises(ConfigError, match=rf"needs {lacking}, which this engine lacks; use {nearest}"):
         prepare(recipe)

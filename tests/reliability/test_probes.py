@@ -99,7 +99,7 @@ def test_a_signal_during_a_look_saves_the_step_and_resumes_to_the_same_bytes(
         def complete(
             self: EnginePolicy, prompts: Sequence[tuple[Message, ...]], params: SamplingParams, at: int = step
         ) -> list[Completion]:
-            if self.engine.version == at:
+            if self.sampler.policy.version == at:
                 os.kill(os.getpid(), signal.SIGTERM)
             return real(self, prompts, params)
 

@@ -139,5 +139,9 @@ def explain(error: ValidationError | RecursionError) -> str:
     for problem in error.errors():
         what = {"extra_forbidden": "unknown key", "missing": "is required"}.get(problem["type"], problem["msg"])
         where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] in {"union_tag_invalid", "union_tag_not_found"}:  # a table that is chosen by one of its keys
+            where += "." + problem["ctx"]["discriminator"].strip("'")
+            known = ", ".join(sorted(problem["ctx"].get("expected_tags", "").replace("'", "").split(", ")))
+            what = f"{problem['ctx']['tag']!r} is none of {known}" if "tag" in problem["ctx"] else "is required"
         lines.append(f"{where and where + ': '}{what.removeprefix('Value error, ')}")
     return lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)

@@ -9,7 +9,7 @@ from pydantic import Strict, field_validator, model_validator
 
 from unswayed.config.document import Document
 from unswayed.config.fields import Table, operational, science
-from unswayed.config.methods import TEACHERS, MethodConfig
+from unswayed.config.methods import TEACHERS, AnyMethod
 from unswayed.core.files import check_name
 
 
@@ -155,7 +155,7 @@ class Recipe(Document):
     lora: LoraConfig = science(default_factory=LoraConfig)
     data: DataConfig = science()
     sampling: SamplingConfig = science(default_factory=SamplingConfig)
-    method: MethodConfig = science()
+    method: AnyMethod = science()
     optim: OptimConfig = science(default_factory=OptimConfig)
     train: TrainConfig = science()
     save: SaveConfig = operational(default_factory=SaveConfig)
@@ -181,11 +181,8 @@ class Recipe(Document):
                 )
             if sampling.top_p != 1 or sampling.top_k != 0:
                 raise ValueError("sampling.top_p and top_k change the policy that is trained; use top_p = 1, top_k = 0")
-        if getattr(self.method, "estimator", None) == "sampled" and self.sampling.temperature != 1:
-            raise ValueError(
-                "sampling.temperature is not 1 with estimator = 'sampled': the samples are no draws from the policy "
-                "whose KL they estimate; use temperature = 1, or estimator = 'exact'"
-            )
+        if self.method.needs_temperature_1 and self.sampling.temperature != 1:
+            raise ValueError(f"sampling.temperature is not 1 {self.method.needs_temperature_1}")
         if (self.data.anchors is None) != (self.train.anchors_per_step == 0):
             raise ValueError("data.anchors and train.anchors_per_step belong together: give both, or neither")
         if self.sampling.temperature == 0 and self.sampling.rollouts_per_pair > 1:

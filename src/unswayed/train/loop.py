@@ -20,15 +20,14 @@ from unswayed.core.errors import CheckpointError, ConfigError, Interrupted, Unsw
 from unswayed.core.files import append_jsonl, locked, read_jsonl
 from unswayed.core.hashing import hash_json
 from unswayed.core.progress import Progress
-from unswayed.core.seeding import seed_at
 from unswayed.core.signals import stop_signals
-from unswayed.engine.hf.engine import HFEngine
-from unswayed.engine.hf.load import load_engine
+from unswayed.engine.base import Engine
+from unswayed.engine.configured import load_engine
 from unswayed.engine.policy import EnginePolicy
 from unswayed.train import checkpoint as checkpoints
 from unswayed.train.callbacks import Callback
 from unswayed.train.distributed import World, join
-from unswayed.train.export import export_adapter, write_adapter_config
+from unswayed.train.export import export_adapter
 from unswayed.train.prepare import Prepared, prepare
 from unswayed.train.probes import Monitor, Probe, probes_of
 from unswayed.train.run_folder import RunState
@@ -160,7 +159,8 @@ def _run(
     run = Run(state.path, state.path / "adapter", prepared.steps, recipe)
     if finished:
         return run
-    engine = _engine(prepared, world)
+    device = world.device(recipe.model.device)
+    engine = world.sync(lambda: load_engine(recipe, prepared.source, prepared.chat, device, world.rank))
     world.on_main(lambda: state.check_teacher(engine.teacher_policy.fingerprint))
     draws = Draws(recipe.sampling.rollouts_per_pair, engine.teacher_policy)
     if folder:
@@ -172,7 +172,7 @@ def _run(
         world.sync(lambda: Trackers(recipe, state.path, is_main=world.is_main)) as trackers,
         Progress(recipe.name, prepared.steps, start, shown=progress and world.is_main) as bar,
     ):
-        student = EnginePolicy(engine, prepared.chat)
+        student = EnginePolicy(engine, prepared.chat, scorer=engine)
         monitor = Monitor(probes, student, state.path, prepared.steps, trackers.log)
 
         def record(row: dict[str, Any]) -> None:
@@ -219,17 +219,6 @@ def _newest(prepared: Prepared, state: RunState) -> tuple[str, int, bool]:
     return str(found.path), found.step, found.step >= prepared.steps and state.is_done()
 
 
-def _engine(prepared: Prepared, world: World) -> HFEngine:
-    """Load this process's engine, on its own device, with dropout of its own."""
-    recipe = prepared.recipe
-    device = world.device(recipe.model.device)
-    placed = recipe.model_copy(update={"model": recipe.model.model_copy(update={"device": device})})
-    engine = world.sync(lambda: load_engine(placed, prepared.source, prepared.chat))
-    if world.rank:
-        engine.seed = seed_at(recipe.seed, "process", world.rank)
-    return engine
-
-
 def _publish(prepared: Prepared, state: RunState) -> None:
     """Export the last checkpoint's adapter, and record the end."""
     recipe = prepared.recipe
@@ -250,7 +239,7 @@ def _publish(prepared: Prepared, state: RunState) -> None:
 def _save(
     done: int,
     teacher: str,
-    engine: HFEngine,
+    engine: Engine,
     draws: Draws,
     prepared: Prepared,
     state: RunState,
@@ -264,7 +253,6 @@ def _save(
         callback.on_checkpoint(done, state.path)
 
 
-def _write(engine: HFEngine, draws: Draws, folder: Path) -> None:
+def _write(engine: Engine, draws: Draws, folder: Path) -> None:
     engine.save(folder)
     draws.save(folder)
-    write_adapter_config(folder, engine.model.peft_config["default"])

@@ -20,7 +20,7 @@ from unswayed.core.types import PromptPair, TokenizedPair
 from unswayed.data import labelled
 from unswayed.data.evaluation_only import refuse_evaluation_only
 from unswayed.data.read import read_pairs
-from unswayed.engine.hf.engine import HFEngine
+from unswayed.engine.configured import capabilities_of
 from unswayed.methods import Method, Tokens, build
 from unswayed.models import ModelSource, resolve
 from unswayed.train import token_cache as tokencache
@@ -90,7 +90,7 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
             hold rows for evaluation only.
     """
     method = build(recipe.method)
-    missing = [need for need in sorted(method.needs) if need not in HFEngine.capabilities]
+    missing = [need for need in sorted(method.needs) if need not in capabilities_of(recipe)]
     if missing:
         raise ConfigError(
             f"method {recipe.method.name!r} needs {', '.join(missing)}, which this engine lacks; use "
@@ -113,7 +113,7 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
     )
     check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
     rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
-    given = getattr(recipe.method, "source", None) == "target"
+    given = recipe.method.trains_on_targets
     rendered = tokencache.obtain(
         rows, chat, lambda: _render(chat, rows, longest, given), max_new_tokens=longest, targets=given
     )

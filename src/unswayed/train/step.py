@@ -17,8 +17,7 @@ from unswayed.config.recipe import OptimConfig
 from unswayed.core.errors import DataError, NotFiniteError, OutOfMemoryError
 from unswayed.core.files import write_jsonl
 from unswayed.core.types import SamplingParams
-from unswayed.engine.base import Sums
-from unswayed.engine.hf.engine import HFEngine, sums_mean
+from unswayed.engine.base import Engine, Learner, Sums
 from unswayed.methods import Collected, Step
 from unswayed.train.distributed import World, share, together
 from unswayed.train.prepare import Prepared
@@ -32,7 +31,7 @@ log = logging.getLogger(__name__)
 def take_step(
     number: int,
     prepared: Prepared,
-    engine: HFEngine,
+    engine: Engine,
     draws: Draws,
     state: RunState,
     world: World,
@@ -96,7 +95,7 @@ def take_step(
     return {
         "step": number + 1,
         "loss": sums.total / sums.count,
-        **sums_mean(sums.metrics),
+        **sums.means(),
         "grad_norm": math.fsum(norms) / len(norms),
         "lr": lr,
         "updates": collected.updates,
@@ -125,7 +124,7 @@ def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
     return optim.lr
 
 
-def _collect(number: int, prepared: Prepared, engine: HFEngine, draws: Draws, places: Sequence[int]) -> Collected:
+def _collect(number: int, prepared: Prepared, engine: Engine, draws: Draws, places: Sequence[int]) -> Collected:
     """Return the rows that the method makes of the pairs at `places` of the step."""
     sampling = prepared.recipe.sampling
     params = SamplingParams(
@@ -182,7 +181,7 @@ def _ids(collected: Collected) -> list[str]:
     return sorted({row.pair_id for row in collected.batch.rows})
 
 
-def _fitting(number: int, engine: HFEngine, work: Callable[[], T]) -> T:
+def _fitting(number: int, engine: Learner, work: Callable[[], T]) -> T:
     """Do a part of a step, with fewer rows in memory at once wherever memory runs out.
 
     The part is done again from the start: the same rows, the same draws, the same sums.
@@ -191,13 +190,11 @@ def _fitting(number: int, engine: HFEngine, work: Callable[[], T]) -> T:
         try:
             return work()
         except OutOfMemoryError as error:
-            engine.zero_grad()
-            if engine.micro_batch == 1:
+            if not engine.halve_micro_batch():
                 raise OutOfMemoryError(
                     f"step {number + 1}: memory ran out with one row at a time ({error}); shorten "
                     "sampling.max_new_tokens, drop the longest pairs, or set train.activation_checkpointing = true"
                 ) from error
-            engine.micro_batch = max(1, engine.micro_batch // 2)
             rows = engine.micro_batch
             log.warning("step %d: memory ran out; going on with train.micro_batch = %d", number + 1, rows)
 
