@@ -9,25 +9,29 @@ from UNSWAYED_DATA, the cache or their homes.
 
 from __future__ import annotations
 
-import argparse
-import datetime
+import functools
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from bench.axis_page import draw, table
-from bench.step import machine
+from bench.command import finish, parser
+from bench.drawing import VERDICT_STYLE, file
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import UnswayedError
-from unswayed.core.files import write_atomic, write_json
+from unswayed.core.files import read_jsonl
+from unswayed.core.types import Effect, Estimate
+from unswayed.report.canvas import house_style
+from unswayed.report.forest import forest
+from unswayed.report.numbers import change, level, span
 
-RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parents[1]
 MODEL = "smollm2-135m"
+HEALTH = ("parse_rate", "truncation_rate")
 
 
 @dataclass(frozen=True)
@@ -104,11 +108,10 @@ def run(work: Path, *arguments: str) -> None:
         raise UnswayedError(f"unswayed {arguments[0]} ended with {done.returncode}")
 
 
-def measure(name: str, work: Path, *, replicate: bool = False) -> None:
-    """Build, train and ask for one axis, as far as that is not done yet."""
-    axis = AXES[name]
+def measure(name: str, work: Path, *, replicate: bool = False) -> dict[str, Any]:
+    """Build, train, ask and compare for one axis, as far as that is not done yet; return what is committed of it."""
+    axis, recipe = AXES[name], Recipe.load(ROOT / AXES[name].recipe)
     work.mkdir(parents=True, exist_ok=True)
-    recipe = Recipe.load(ROOT / axis.recipe)
     if not (work / axis.pairs).exists():
         run(work, "data", "build", axis.spec, "-o", axis.pairs)
     adapter = recipe.run_dir / "adapter"
@@ -117,24 +120,15 @@ def measure(name: str, work: Path, *, replicate: bool = False) -> None:
     for arm, extra in (("base", []), (name, ["--adapter", str(adapter)])):
         for ask in (*axis.asks, *COST):
             run(work, "eval", MODEL, *ask.arguments(), "-o", f"evals/{arm}", *extra)
-    if replicate:
-        run(work, "eval", MODEL, *axis.asks[0].arguments(), "-o", f"evals/{name}-again", "--batch-size", "5")
-
-
-def conclude(name: str, work: Path) -> dict[str, Any]:
-    """Compare before with after, and return what is committed of an axis."""
-    axis = AXES[name]
-    recipe = Recipe.load(ROOT / axis.recipe)
     twice = f"evals/{name}-again"
+    if replicate:
+        run(work, "eval", MODEL, *axis.asks[0].arguments(), "-o", twice, "--batch-size", "5")
     again = ["--replicate", twice] if (work / twice).exists() else []
     run(work, "compare", "evals/base", f"evals/{name}", "--train-pairs", axis.pairs, *again)
     found = json.loads((work / "evals" / name / "compare" / "compare.json").read_text(encoding="utf-8"))
     return {
         "bench": "axes",
         "axis": name,
-        "date": datetime.date.today().isoformat(),
-        "machine": machine.describe(),
-        "versions": machine.versions(),
         "recipe": recipe.to_dict(),
         "asked": [ask.arguments() for ask in (*axis.asks, *COST)],
         "training": training(work / recipe.run_dir),
@@ -144,8 +138,6 @@ def conclude(name: str, work: Path) -> dict[str, Any]:
 
 def training(folder: Path) -> list[dict[str, Any]]:
     """Return step, divergence, tokens, completions and how many of them were cut, and seconds of every step."""
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
     return [
         {
             "step": row["step"],
@@ -155,7 +147,7 @@ def training(folder: Path) -> list[dict[str, Any]]:
             "truncated": row["truncated"],
             "seconds": row["seconds"]["step"],
         }
-        for row in rows
+        for row in read_jsonl(folder / "metrics.jsonl")
     ]
 
 
@@ -168,28 +160,75 @@ def without_ids(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "suites": suites}
 
 
+def effects(one: Mapping[str, Any]) -> Iterator[tuple[Effect, bool]]:
+    """Yield every effect of a suite and whether it is a primary one; without those on the replies' health."""
+    for row in one["effects"]:
+        if row["metric"] in HEALTH:
+            continue
+        values = {key: value for key, value in row.items() if key not in ("primary", "better")}
+        values |= {side: Estimate(**row[side]) for side in ("before", "after")}
+        values |= {key: tuple(row[key]) for key in ("flags", "by_seed")}
+        yield Effect(**values), row["primary"]
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Return every difference as Markdown, and below it what became of the replies."""
+    lines = [
+        "| suite | metric | base | trained | difference (95%) | pairs (clusters) | unscored | verdict |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in result["comparison"]["suites"]:
+        better = {row["metric"]: "↑" if row["better"] == "higher" else "↓" for row in one["effects"]}
+        for effect, primary in effects(one):
+            name = f"**{effect.metric}**" if primary else effect.metric
+            unscored = f"{effect.before.unscored} / {effect.after.unscored}"
+            difference = f"{change(effect.difference)} ({span(effect.low, effect.high, signed=True)})"
+            lines.append(
+                f"| {one['suite']} | {name} {better[effect.metric]} | {level(effect.before.value)} | "
+                f"{level(effect.after.value)} | {difference} | {effect.n} ({effect.clusters}) | {unscored} | "
+                f"{effect.verdict}{'*' if effect.flags else ''} |"
+            )
+    lines += ["", "| suite | replies | read | cut off | tokens a reply | degenerate |", "|---|---|---|---|---|---|"]
+    for one in result["comparison"]["suites"]:
+        sides = (one["arms"]["before"], one["arms"]["after"][0])
+        read, cut = (" / ".join(level(side[key]) for side in sides) for key in ("read", "cut"))
+        tokens = " / ".join(f"{side['mean_tokens']:.0f}" for side in sides)
+        bad = " / ".join(", ".join(side["degenerate"]) or "no" for side in sides)
+        lines.append(f"| {one['suite']} | {sides[0]['completions']} | {read} | {cut} | {tokens} | {bad} |")
+    return "\n".join(lines) + "\n"
+
+
+@house_style()
+def draw(result: Mapping[str, Any]) -> str:
+    """Return one SVG file: every difference with its interval, margin and flips."""
+    suites = []
+    for one in result["comparison"]["suites"]:
+        found = list(effects(one))
+        before = SimpleNamespace(role=lambda _: "counter")
+        suites.append(
+            SimpleNamespace(
+                title=one["suite"], effects=[row for row, _ in found], primary=[row for _, row in found], before=before
+            )
+        )
+    svg = forest(SimpleNamespace(suites=suites), name=f"axis-{result['axis']}")  # type: ignore[arg-type]
+    if svg is None:
+        raise ValueError(f"{result['axis']}: nothing was paired")
+    return file(svg, VERDICT_STYLE)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure the axes that are named, all by default; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.axes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("axes", nargs="*", metavar="AXIS", help=f"{', '.join(AXES)}; all by default")
-    parser.add_argument("--work", type=Path, default=Path("runs/bench-axes"), metavar="DIR")
-    parser.add_argument("--replicate", action="store_true", help="ask the base once more, as the noise floor")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
-    options = parser.parse_args(argv)
+    made = parser("axes", __doc__)
+    made.add_argument("axes", nargs="*", metavar="AXIS", help=f"{', '.join(AXES)}; all by default")
+    made.add_argument("--work", type=Path, default=Path("runs/bench-axes"), metavar="DIR", help="runs (%(default)s)")
+    made.add_argument("--replicate", action="store_true", help="ask the base once more, as the noise floor")
+    options = made.parse_args(argv)
     if unknown := sorted(set(options.axes) - set(AXES)):
-        parser.error(f"no axis {', '.join(unknown)}; there are {', '.join(AXES)}")
-    try:
-        for name in options.axes or AXES:
-            measure(name, options.work.absolute(), replicate=options.replicate)
-            result = conclude(name, options.work.absolute())
-            write_json(options.out / f"axis_{name}.json", result)
-            write_atomic(options.out / f"axis_{name}.svg", draw(result).encode())
-            print(table(result))
-    except UnswayedError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+        made.error(f"no axis {', '.join(unknown)}; there are {', '.join(AXES)}")
+    for name in options.axes or AXES:
+        one = functools.partial(measure, name, options.work.absolute(), replicate=options.replicate)
+        if code := finish(f"axis_{name}", options, one, table, draw):
+            return code
     return 0
 
 

@@ -8,57 +8,70 @@ at a time. Writes loss.json and loss.svg. README.md in this folder says what is 
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import importlib.util
+import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from bench.kl import summary
-from bench.kl.chart import draw
-from bench.kl.work import ARMS, OURS, TITLES, TRL, TRL_TRAINED, Work
-from bench.opct_step import RESULTS, positive, say
-from bench.step import machine
-from bench.step.race import Race
-from bench.step.summary import probe_summary
-from bench.step.worker import PROBE
-from unswayed.core.errors import ConfigError, UnswayedError
-from unswayed.core.files import write_atomic, write_json
+from bench import machine
+from bench.command import add_threads, finish, parser, positive
+from bench.drawing import EDGE, LINE, SPACE, STEP, Bar, about_lines, bars, file, memory_bars, ordered, scale, sheet
+from bench.kl.work import ARMS, PRODUCTS, TITLES, Work
+from bench.race import Child, Race, choose
+from bench.summary import OURS, TOLERANCE, agree, memory, probe_line, probe_summary, ratio
+from unswayed.report.canvas import house_style
+from unswayed.report.svg import arm_ink
 
 WARMUP = 1
 
 
 def measure(work: Work, names: Sequence[str] | None) -> dict[str, Any]:
-    """Run every arm and return everything that was measured, as plain data."""
-    if unknown := [name for name in names or () if name not in TITLES]:
-        raise ConfigError(f"arms {', '.join(unknown)}: there are {', '.join(TITLES)}")
-    before = machine.load()
-    wanted = [name for name in TITLES if names is None or name in {OURS, *names}]
-    missing = {}
-    if importlib.util.find_spec("trl") is None:
-        missing = {name: "trl is not installed" for name in wanted if name in {TRL, TRL_TRAINED}}
-    with Race([name for name in wanted if name not in missing], work, say, ARMS) as race:
+    """Run every arm and return what was measured, as plain data."""
+    value, gradient = TOLERANCE[work.dtype]
+    with Race(choose(names, list(TITLES), OURS), work, ARMS) as race:
         race.run(WARMUP)
-        checked = summary.check_summary(race.check([]), work.dtype)
-        children = {name: arm for name, arm in race.arms.items() if name != PROBE}
-        arms = {name: summary.arm_summary(name, arm.facts, arm.steps, WARMUP) for name, arm in children.items()}
-        probe = probe_summary(race.arms[PROBE].steps)
-        head_bytes = children[OURS].facts["head_bytes"]
+        checked = agree(race.check(), TITLES, {"value": value, "gradient": gradient})
+        arms = {name: arm_summary(name, child) for name, child in race.arms.items()}
+        probe = probe_summary(race.probe.steps)
+        head_bytes = race.arms[OURS].facts["head_bytes"]
     return {
-        "bench": "loss",
-        "date": datetime.date.today().isoformat(),
-        "machine": {**machine.describe(), "load_before": before},
-        "versions": machine.versions(),
         "settings": {**work.settings, "warmup": WARMUP, "rounds": work.steps - WARMUP},
         "arms": arms,
-        "missing": {**missing, **race.missing},
-        "ratios": summary.ratios(arms),
+        "missing": race.missing,
+        "ratios": ratios(arms),
         "probe": probe,
-        "floor": summary.floor_summary(work, arms, probe, head_bytes),
+        "floor": {name: floor(work, arm["seconds"], probe, head_bytes) for name, arm in arms.items()},
         "check": checked,
     }
+
+
+def arm_summary(name: str, child: Child) -> dict[str, Any]:
+    """Return one arm's medians over the measured rounds."""
+    measured = child.steps[WARMUP:]
+    return {
+        "title": TITLES[name],
+        "seconds": statistics.median(step["seconds"] for step in measured),
+        "forward": statistics.median(step["forward"] for step in measured),
+        "rounds": [step["seconds"] for step in measured],
+        **memory(child),
+    }
+
+
+def ratios(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return ours over each other arm: below 1 ours is less."""
+    ours, found = arms[OURS], {}
+    for name, other in arms.items():
+        if name != OURS:
+            above = ours["peak_above_ready"] / max(other["peak_above_ready"], 1)
+            found[name] = {**ratio(ours["rounds"], other["rounds"]), "peak_above_ready": above}
+    return found
+
+
+def floor(work: Work, seconds: float, probe: Mapping[str, float], head_bytes: int) -> dict[str, float]:
+    """Return the least seconds of an arm's products, each with a walk through the head, and the arm's distance."""
+    flops = PRODUCTS * 2.0 * work.tokens * work.vocab * work.width
+    least = max(flops / probe["flops_per_second"], PRODUCTS * head_bytes / probe["bytes_per_second"])
+    return {"flops": flops, "seconds": least, "times_floor": seconds / least}
 
 
 def headline(result: Mapping[str, Any]) -> str:
@@ -70,58 +83,70 @@ def headline(result: Mapping[str, Any]) -> str:
     )
 
 
-def table(result: Mapping[str, Any]) -> Iterator[str]:
-    """Yield everything that is worth reading at once."""
+def table(result: Mapping[str, Any]) -> str:
+    """Return the result as text."""
+    return "\n".join(_lines(result))
+
+
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"Exact reverse KL and its gradient: {headline(result)}"
-    yield f"medians of {result['settings']['rounds']} rounds, load before {result['machine']['load_before']}"
+    yield machine.line(result)
+    yield f"medians of {result['settings']['rounds']} rounds"
     yield f"{'':28}{'s':>8}{'forward':>9}{'over floor':>12}{'MiB above set-up':>18}{'gradient differs':>18}"
-    for name, arm in result["arms"].items():
+    for name, arm in ordered(result["arms"], TITLES).items():
         check = result["check"]["arms"][name]
         yield (
             f"{arm['title']:28}{arm['seconds']:>8.2f}{arm['forward']:>9.2f}"
             f"{result['floor'][name]['times_floor']:>11.2f}x{arm['peak_above_ready'] / 2**20:>18.0f}"
             f"{check['gradient_difference']:>18.0e}"
         )
-    probe = result["probe"]
-    flops, rate = probe["flops_per_second"] / 1e9, probe["bytes_per_second"] / 1e9
-    yield f"machine: {flops:.0f} GFLOP/s in products, {rate:.1f} GB/s"
-    for name, entry in result["ratios"].items():
+    yield probe_line(result)
+    for name, entry in ordered(result["ratios"], TITLES).items():
         yield (
-            f"{TITLES[entry['ours']]} / {TITLES[name]}: {entry['seconds']:.2f} of the time (rounds "
+            f"ours / {TITLES[name]}: {entry['seconds']:.2f} of the time (rounds "
             f"{entry['lowest']:.2f} to {entry['highest']:.2f}), {entry['peak_above_ready']:.2f} of the memory"
         )
     for name, reason in result["missing"].items():
         yield f"{TITLES[name]}: not run, {reason}"
 
 
+@house_style()
+def draw(result: Mapping[str, Any]) -> str:
+    """Return one SVG file: seconds and memory, a bar for each arm, with the floor of its products as a line."""
+    arms, about = ordered(result["arms"], TITLES), headline(result)
+    lines = about_lines(about)
+    top = EDGE + LINE * (2 + len(lines))
+    end = top + STEP * len(arms) + 6
+    canvas = sheet("Exact reverse KL and its gradient", lines, end + 2 * SPACE + LINE + STEP * len(arms))
+    colours = {name: arm_ink(1 if name == OURS else 0) for name in arms}
+    rows = [
+        Bar(arm["title"], [(arm["seconds"], colours[name])], f"{arm['seconds']:.2f} s", arm["rounds"],
+            floor=result["floor"][name]["seconds"])
+        for name, arm in arms.items()
+    ]  # fmt: skip
+    bars(canvas, top, rows, scale(canvas, top, end, max(max(row.dots) for row in rows), "s"))
+    memory_bars(canvas, end + SPACE, "peak memory above set-up", arms, colours)
+    shown = ", ".join(f"{row.label} {row.value}" for row in rows)
+    return file(canvas.svg("loss", f"Exact reverse KL, {about}. Median seconds: {shown}."))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.loss", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    made = parser("loss", __doc__)
+    for name, default in (("tokens", 1024), ("vocab", 151_936), ("width", 896)):
+        made.add_argument(f"--{name}", type=positive, default=default, metavar="N", help="(%(default)s)")
+    made.add_argument("--dtype", default="float32", choices=tuple(TOLERANCE), help="(%(default)s)")
+    made.add_argument(
+        "--rounds", type=positive, default=3, metavar="N", help=f"measured, after {WARMUP} warm-up (%(default)s)"
     )
-    parser.add_argument("--tokens", type=positive, default=1024, metavar="N")
-    parser.add_argument("--vocab", type=positive, default=151_936, metavar="N")
-    parser.add_argument("--width", type=positive, default=896, metavar="N")
-    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float64"))
-    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help=f"measured, after {WARMUP} warm-up")
-    parser.add_argument("--threads", type=positive, default=machine.physical_cores(), metavar="N")
-    parser.add_argument("--arms", nargs="+", metavar="ARM", help=f"only these besides ours: {', '.join(TITLES)}")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
-    options = parser.parse_args(argv)
+    made.add_argument("--arms", nargs="+", metavar="ARM", help=f"only these besides ours: {', '.join(TITLES)}")
+    add_threads(made)
+    options = made.parse_args(argv)
     work = Work(
         tokens=options.tokens, vocab=options.vocab, width=options.width, dtype=options.dtype,
         threads=options.threads, steps=WARMUP + options.rounds,
     )  # fmt: skip
-    try:
-        result = measure(work, options.arms)
-        options.out.mkdir(parents=True, exist_ok=True)
-    except (UnswayedError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
-    print("\n".join(table(result)), flush=True)
-    write_json(options.out / "loss.json", result)
-    write_atomic(options.out / "loss.svg", draw(result, headline(result)))
-    return 0
+    return finish("loss", options, lambda: measure(work, options.arms), table, draw)
 
 
 if __name__ == "__main__":

@@ -2,76 +2,106 @@
 
     python -m bench.methods [--work DIR] [--jobs 2] [--arms opct bct ...] [--out DIR]
 
-From the root of a checkout. Takes hours on two cores and goes on where it stopped. Writes methods.json, methods.md and
-methods.svg. README.md in this folder says what is measured.
+From the root of a checkout. Takes hours on two cores and goes on where it stopped. Prints the table as Markdown and
+writes methods.json and methods.svg. README.md in this folder says what is measured.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.equal import table
-from bench.equal.arms import ARMS, DRAWS, MODEL, NEW_TOKENS, RANK, RATES, STEPS
-from bench.equal.chart import draw
-from bench.equal.schedule import SEEDS, run_all
-from bench.step import machine
-from unswayed.core.errors import UnswayedError
-from unswayed.core.files import write_atomic, write_json
+from bench import machine
+from bench.budget.arms import ARMS, DRAWS, MODEL, NEW_TOKENS, RANK, RATES, STEPS
+from bench.budget.jobs import SEEDS, run_all
+from bench.budget.table import COLUMNS, OURS, collect, markdown
+from bench.command import finish, parser, positive
+from bench.drawing import EDGE, LINE, about_lines, file, ordered, sheet
+from unswayed.report.canvas import SMALL, Canvas, house_style, wrap
+from unswayed.report.svg import arm_ink, ink
 
-RESULTS = Path(__file__).parent / "results"
 HEADLINE = (
     f"{MODEL}, LoRA rank {RANK}, {STEPS} optimizer steps and completions for {DRAWS} prompts of at most {NEW_TOKENS} "
     f"tokens to learn from, the best of {len(RATES)} learning rates on questions set aside, {len(SEEDS)} training "
     "seeds. 95% intervals over questions and seeds; dashed: the untrained model."
 )
+WIDTH, LABELS, GAP, STEP = 900.0, 182.0, 34.0, 22.0
 
 
-def say(line: str) -> None:
-    """Tell how far it is, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+def measure(work: Path, arms: Sequence[str], jobs: int) -> dict[str, Any]:
+    """Tune and run every arm, as far as that is not done yet, and return what was measured."""
+    return collect(work, arms, run_all(work, arms, jobs))
 
 
-def write(out: Path, result: dict[str, Any]) -> None:
-    """Write the three files."""
-    write_json(out / "methods.json", result)
-    write_atomic(out / "methods.svg", draw(result, HEADLINE).encode())
-    text = f"{HEADLINE}\n\n{table.markdown(result)}\nBetter than exact OPCT:\n\n"
-    lines = table.sentences(result) or ["nothing in this table"]
-    write_atomic(out / "methods.md", (text + "".join(f"- {line}\n" for line in lines)).encode())
+def table(result: Mapping[str, Any]) -> str:
+    """Return the result as Markdown."""
+    return f"{HEADLINE}\n\n{markdown(result)}"
+
+
+@house_style()
+def draw(result: Mapping[str, Any]) -> str:
+    """Return one SVG file: a dot and its interval for each method, a panel for each rate.
+
+    The dashed line is the untrained model; an arrow says which way is better.
+    """
+    rows = ordered(result["arms"], ARMS)
+    about = [line for part in HEADLINE.split(". ") for line in about_lines(part.rstrip(".") + ".", WIDTH)]
+    top = EDGE + LINE * (2 + len(about)) + LINE * 3
+    bottom = top + STEP * len(rows)
+    canvas = sheet("Every method on the same budget", about, bottom + LINE * 2, WIDTH)
+    for place, (name, row) in enumerate(rows.items()):
+        canvas.text(LABELS - 8, top + STEP * place + 15, row["title"], align="right", bold=name == OURS)
+    room = (WIDTH - EDGE - LABELS - GAP * (len(COLUMNS) - 1)) / len(COLUMNS)
+    for number, (column, (title, _, _, better)) in enumerate(COLUMNS.items()):
+        left = LABELS + number * (room + GAP)
+        _panel(canvas, rows, column, result["base"][column]["value"], (left, room, top, bottom))
+        for place, line in enumerate(wrap(title, room, SMALL, lines=2)):
+            canvas.text(left, top - LINE * 2 - 8 + LINE * place * 0.85, line, size=SMALL)
+        if better == "lower":
+            canvas.text(left, top - 4, "← better", color="muted", size=SMALL)
+        else:
+            canvas.text(left + room, top - 4, "better →", color="muted", size=SMALL, align="right")
+    shown = "; ".join(
+        f"{row['title']}: " + ", ".join(f"{COLUMNS[c][0]} {100 * row[c]['value']:.0f}%" for c in COLUMNS)
+        for row in rows.values()
+    )
+    return file(canvas.svg("methods", f"{HEADLINE} {shown}."))
+
+
+def _panel(
+    canvas: Canvas, rows: Mapping[str, Any], column: str, start: float, field: tuple[float, float, float, float]
+) -> None:
+    left, room, top, bottom = field
+
+    def at(rate: float) -> float:
+        return left + room * rate
+
+    for tick in (0.0, 0.5, 1.0):
+        canvas.line([at(tick), at(tick)], [top, bottom], ink("grid"))
+        text = f"{100 * tick:.0f}{'%' if tick else ''}"
+        canvas.text(at(tick), bottom + 14, text, color="muted", size=SMALL, align="center")
+    canvas.line([at(start), at(start)], [top, bottom], ink("muted"), style=(0, (3, 3)))
+    for place, (name, row) in enumerate(rows.items()):
+        y = top + STEP * place + 11
+        rate, color = row[column], arm_ink(2 if name == OURS else 1)
+        canvas.line([at(rate["low"]), at(rate["high"])], [y, y], color, width=2.0, kind="data")
+        canvas.mark(at(rate["value"]), y, 0, color, size=6.5, kind="data")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.methods", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    made = parser("methods", __doc__)
+    made.add_argument("--work", type=Path, default=Path("runs/bench-methods"), metavar="DIR", help="runs (%(default)s)")
+    made.add_argument(
+        "--jobs", type=positive, default=machine.physical_cores(), metavar="N", help="runs at a time (%(default)s)"
     )
-    parser.add_argument(
-        "--work", type=Path, default=Path("runs/bench-methods"), metavar="DIR", help="folder of the runs"
+    made.add_argument(
+        "--arms", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ARM", help=f"of {', '.join(ARMS)}"
     )
-    parser.add_argument("--jobs", type=int, default=machine.physical_cores(), metavar="N", help="runs at a time")
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ARM")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
-    options = parser.parse_args(argv)
-    try:
-        rates = run_all(options.work.absolute(), options.arms, max(1, options.jobs), say)
-        result = {
-            "bench": "methods",
-            "date": datetime.date.today().isoformat(),
-            "machine": {**machine.describe(), "jobs_at_a_time": options.jobs},
-            "versions": machine.versions(),
-            **table.collect(options.work.absolute(), options.arms, rates),
-        }
-    except UnswayedError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    write(options.out, result)
-    print((options.out / "methods.md").read_text(encoding="utf-8"))
-    return 0
+    options = made.parse_args(argv)
+    return finish("methods", options, lambda: measure(options.work.absolute(), options.arms, options.jobs), table, draw)
 
 
 if __name__ == "__main__":

@@ -8,55 +8,49 @@ and never two at a time. Writes opct_step.json and opct_step.svg. README.md in t
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import importlib.util
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.step import machine, render, summary
-from bench.step.chart import draw
-from bench.step.floor import shape_of
-from bench.step.race import Race
-from bench.step.work import OURS, TRLS, Work, arms_for, write_work_pairs
-from bench.step.worker import PROBE
+from bench.command import add_threads, finish, model_name, parser, positive
+from bench import drawing
+from bench.drawing import EDGE, LINE, SPACE, STEP, Bar
+from bench.floor import Shape
+from bench.race import Race
+from bench.step.report import arm_summary, floor_summary, headline, ragged, ratios, table
+from bench.step.work import ARMS, PHASES, TITLES, Work, arms_for, write_work_pairs
+from bench.summary import OURS, TOLERANCE, agree, probe_summary
 from unswayed.core.errors import UnswayedError
-from unswayed.core.files import write_atomic, write_json
+from unswayed.report.canvas import house_style
+from unswayed.report.svg import arm_ink, ink
 from unswayed.train.prepare import prepare
 
-RESULTS = Path(__file__).parent / "results"
 WARMUP = 1
 RANK = 16
+COLOURS = {"sample": 2, "teacher": 3, "learn": 1, "optim": 4, "other": 0}
 
 
 def measure(work: Work, names: Sequence[str] | None) -> dict[str, Any]:
-    """Run every arm and return everything that was measured, as plain data."""
-    before = machine.load()
+    """Run every arm and return what was measured, as plain data."""
     write_work_pairs(Path(work.data), work.pairs * work.steps)
     prepared = prepare(work.recipe)
     micro_batch = prepared.recipe.train.micro_batch
-    wanted = arms_for(names, work.pairs, micro_batch)
-    missing = {}
-    if importlib.util.find_spec("trl") is None:
-        missing = {name: "trl is not installed" for name in wanted if name in TRLS}
-    with Race([name for name in wanted if name not in missing], work, say) as race:
+    with Race(arms_for(names, work.pairs, micro_batch), work, ARMS) as race:
         race.run(WARMUP)
-        done = {name: arm for name, arm in race.arms.items() if name != PROBE}
-        facts = done[OURS].facts
-        completions = summary.ragged(done[OURS].steps[-1]["completions"])
-        checked = summary.check_summary(race.check(completions), facts["dtype"])
-        arms = {name: summary.arm_summary(name, arm.facts, arm.steps, WARMUP) for name, arm in done.items()}
-        probe = summary.probe_summary(race.arms[PROBE].steps)
+        facts = race.arms[OURS].facts
+        answers = race.check(ragged(race.arms[OURS].steps[-1]["completions"]))
+        arms = {name: arm_summary(name, child, WARMUP) for name, child in race.arms.items()}
+        probe = probe_summary(race.probe.steps)
+    for name, answer in answers.items():
+        if answer["ids"] != answers[OURS]["ids"]:
+            raise UnswayedError(f"{TITLES[name]} does not read the same prompts as {TITLES[OURS]}")
+    loss, gradient = TOLERANCE[facts["dtype"]]
+    limits = {"token_mean": loss, "row_mean": loss, "gradient": gradient}
     return {
-        "bench": "opct_step",
-        "date": datetime.date.today().isoformat(),
-        "machine": {**machine.describe(), "load_before": before},
-        "versions": machine.versions(),
         "settings": {
-            "model": prepared.source.path.name if prepared.source.kind in {"folder", "gguf"} else work.model,
+            "model": model_name(prepared.source, work.model),
             "weights": prepared.model_identity,
             "parameters": facts["parameters"],
             "dtype": facts["dtype"],
@@ -72,45 +66,51 @@ def measure(work: Work, names: Sequence[str] | None) -> dict[str, Any]:
             "max_grad_norm": prepared.recipe.optim.max_grad_norm,
         },
         "arms": arms,
-        "missing": {**missing, **race.missing},
-        "ratios": summary.ratios(arms),
+        "missing": race.missing,
+        "ratios": ratios(arms),
         "probe": probe,
-        "floor": summary.floor_summary(shape_of(facts), prepared.pairs, arms[OURS], WARMUP, work.pairs, probe),
-        "check": checked,
+        "floor": floor_summary(Shape(**facts["shape"]), prepared.pairs, arms[OURS], WARMUP, work.pairs, probe),
+        "check": agree(answers, TITLES, limits),
     }
 
 
-def say(line: str) -> None:
-    """Tell how far it is, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+@house_style()
+def draw(result: Mapping[str, Any]) -> str:
+    """Return one SVG file: seconds by phase and memory, a bar for each arm. The floor is that of our arm's tokens."""
+    arms, about, floor = drawing.ordered(result["arms"], TITLES), drawing.about_lines(headline(result)), result["floor"]
+    top = EDGE + LINE * (2 + len(about))
+    end = top + LINE + STEP * (len(arms) + 1)
+    canvas = drawing.sheet("One OPCT step", about, end + SPACE + LINE + STEP * len(arms) + SPACE)
+    least = {phase: entry["seconds"] for phase, entry in floor["phases"].items()}
+    rows = [_bar(arm["title"], arm["phases"], arm["seconds"], [step["seconds"] for step in arm["steps"]])
+            for arm in arms.values()]  # fmt: skip
+    rows.append(_bar("floor", least, floor["seconds"], [], color="muted"))
+    drawing.legend(canvas, top, {title: COLOURS[phase] for phase, title in PHASES.items()}, "a single step")
+    longest = max([row.longest for row in rows] + [arm["seconds"] for arm in arms.values()])
+    drawing.bars(canvas, top + LINE, rows, drawing.scale(canvas, top + LINE, end, longest, "s"))
+    drawing.memory_bars(
+        canvas, end + SPACE, "peak memory above the loaded model", arms, dict.fromkeys(arms, ink("muted"))
+    )
+    shown = ", ".join(f"{row.label} {row.value}" for row in rows)
+    return drawing.file(canvas.svg("opct-step", f"One OPCT step: {headline(result)}. Median seconds a step: {shown}."))
 
 
-def positive(text: str) -> int:
-    """Read a count."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
+def _bar(title: str, phases: Mapping[str, float], seconds: float, dots: Sequence[float], color: str = "ink") -> Bar:
+    parts = [(phases.get(phase, 0.0), arm_ink(COLOURS[phase])) for phase in PHASES]
+    return Bar(title, parts, f"{seconds:.2f} s", dots, color=color)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.opct_step", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    made = parser("opct_step", __doc__, model=True)
+    made.add_argument("--pairs", type=positive, default=16, metavar="N", help="pairs a step (%(default)s)")
+    made.add_argument("--new-tokens", type=positive, default=24, metavar="N", help="longest completion (%(default)s)")
+    made.add_argument(
+        "--steps", type=positive, default=3, metavar="N", help=f"measured steps, after {WARMUP} warm-up (%(default)s)"
     )
-    parser.add_argument("--model", default="smollm2-135m", help="alias, folder, GGUF file or hub id")
-    parser.add_argument("--pairs", type=positive, default=16, metavar="N", help="pairs a step")
-    parser.add_argument("--new-tokens", type=positive, default=24, metavar="N", help="longest completion")
-    parser.add_argument(
-        "--steps", type=positive, default=3, metavar="N", help=f"measured steps, after {WARMUP} warm-up"
-    )
-    parser.add_argument("--threads", type=positive, default=machine.physical_cores(), metavar="N")
-    parser.add_argument(
-        "--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help="of the frozen weights"
-    )
-    parser.add_argument("--arms", nargs="+", metavar="ARM", help="only these besides ours: transformers, trl, …")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
-    options = parser.parse_args(argv)
+    made.add_argument("--arms", nargs="+", metavar="ARM", help=f"only these besides ours: {', '.join(TITLES)}")
+    add_threads(made)
+    options = made.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         work = Work(
             model=options.model,
@@ -122,16 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             threads=options.threads,
             dtype=options.dtype,
         )
-        try:
-            result = measure(work, options.arms)
-            options.out.mkdir(parents=True, exist_ok=True)
-        except (UnswayedError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return getattr(error, "exit_code", 1)
-    print(render.table(result), flush=True)
-    write_json(options.out / "opct_step.json", result)
-    write_atomic(options.out / "opct_step.svg", draw(result))
-    return 0
+        return finish("opct_step", options, lambda: measure(work, options.arms), table, draw)
 
 
 if __name__ == "__main__":

@@ -8,43 +8,34 @@ Writes scaling.json and scaling.svg. README.md in this folder says what is measu
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import multiprocessing
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from bench.growth.chart import draw
-from bench.growth.fit import fits
-from bench.growth.measure import PARTS, RANK, measure
-from bench.growth.points import AXES, BASE, Point
-from bench.opct_step import RESULTS, positive, say
-from bench.step import machine
-from bench.step.race import THREAD_VARIABLES
-from unswayed.core.files import write_atomic, write_json
+import numpy as np
+
+from bench import machine
+from bench.command import add_threads, finish, parser, positive
+from bench.drawing import EDGE, LINE, about_lines, file, sheet
+from bench.growth.points import AXES, BASE, PARTS, RANK, Axis, Job, Point
+from bench.race import alone, progress
+from unswayed.report.canvas import SMALL, Canvas, house_style
+from unswayed.report.svg import arm_ink, ink
+
+LOGIT_BYTES = 4  # one float32 logit
+WIDE, HIGH, ROOM, TITLE = 168.0, 96.0, 62.0, 34.0  # of one plot: its field, what is left of it, what is above it
+FOOT = 34.0
 
 
-def run(names: Sequence[str], threads: int, steps: int) -> dict[str, Any]:
+def measure(names: Sequence[str], threads: int, steps: int) -> dict[str, Any]:
     """Measure every point once, however many axes it lies on, and fit."""
-    before = machine.load()
     axes = [axis for axis in AXES if axis.name in names]
     points = list(dict.fromkeys(point for axis in axes for point in axis.points))
-    for variable in THREAD_VARIABLES:  # read once by each child when it loads torch
-        os.environ[variable] = str(threads)
     measured: dict[Point, dict[str, Any]] = {}
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        found = pool.imap(measure, [(point, threads, steps) for point in points])
-        for point, one in zip(points, found, strict=True):
-            measured[point] = one
-            say(f"{len(measured)} of {len(points)}: {one['step']:.2f} s, {one['peak'] / 2**20:.0f} MiB above set-up")
+    for point in points:
+        one = measured[point] = alone("step", ("bench.growth.measure", {}), Job(point, threads, steps))
+        progress(f"{len(measured)} of {len(points)}: {one['step']:.2f} s, {one['peak'] / 2**20:.0f} MiB above set-up")
     return {
-        "bench": "scaling",
-        "date": datetime.date.today().isoformat(),
-        "machine": {**machine.describe(), "load_before": before},
-        "versions": machine.versions(),
         "settings": {"base": BASE.facts(), "rank": RANK, "dtype": "float32", "threads": threads, "steps": steps},
         "axes": {
             axis.name: {
@@ -57,6 +48,43 @@ def run(names: Sequence[str], threads: int, steps: int) -> dict[str, Any]:
     }
 
 
+def line(x: Sequence[float], y: Sequence[float]) -> dict[str, float | None]:
+    """Return slope, intercept and R² of the least-squares line; R² is None where y does not change at all."""
+    slope, intercept = np.polyfit(x, y, 1)
+    rest = np.subtract(y, slope * np.asarray(x) + intercept)
+    spread = float(np.sum(np.square(np.subtract(y, np.mean(y)))))
+    r2 = 1.0 - float(np.sum(np.square(rest))) / spread if spread > 0 else None
+    return {"slope": float(slope), "intercept": float(intercept), "r2": r2}
+
+
+def fits(axis: Axis, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the lines of memory (bytes) and seconds over an axis, of the step and of its parts.
+
+    `growth` is how many times larger memory and seconds are at the last point than at the first, beside the same for
+    what grows. `logits` is what one copy of all logits would add for each unit of the vocabulary.
+    """
+    x = [float(point[axis.over]) for point in points]
+    first, last = points[0], points[-1]
+    found: dict[str, Any] = {
+        "over": axis.over,
+        "unit": axis.unit,
+        "memory": line(x, [point["peak"] for point in points]),
+        "seconds": line(x, [point["step"] for point in points]),
+        "parts": {
+            part: {what: line(x, [point[what][part] for point in points]) for what in ("memory", "seconds")}
+            for part in PARTS
+        },
+        "growth": {
+            "x": x[-1] / x[0],
+            "memory": last["peak"] / max(first["peak"], 1),
+            "seconds": last["step"] / first["step"],
+        },
+    }
+    if axis.over == "vocab":
+        found["logits"] = float(LOGIT_BYTES * first["tokens"])
+    return found
+
+
 def headline(result: Mapping[str, Any]) -> str:
     """Return what the base step was, and on what, as one line."""
     base, settings = result["settings"]["base"], result["settings"]
@@ -67,16 +95,19 @@ def headline(result: Mapping[str, Any]) -> str:
     )
 
 
-def table(result: Mapping[str, Any]) -> Iterator[str]:
-    """Yield everything that is worth reading at once."""
+def table(result: Mapping[str, Any]) -> str:
+    """Return the result as text."""
+    return "\n".join(_lines(result))
+
+
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"One OPCT step as one thing grows: {headline(result)}"
-    for axis in AXES:
-        if axis.name not in result["axes"]:
-            continue
+    yield machine.line(result)
+    for axis in (axis for axis in AXES if axis.name in result["axes"]):
         entry = result["axes"][axis.name]
         fit, growth = entry["fits"], entry["fits"]["growth"]
         yield ""
-        yield f"{axis.title}{'':{30 - len(axis.title)}}{'MiB':>8}{'s':>8}" + "".join(f"{part:>10}" for part in PARTS)
+        yield f"{axis.title:30}{'MiB':>8}{'s':>8}" + "".join(f"{part:>10}" for part in PARTS)
         for point in entry["points"]:
             parts = "".join(f"{point['seconds'][part]:>10.3f}" for part in PARTS)
             yield f"{point[axis.over]:>12,} {axis.unit:17}{point['peak'] / 2**20:>8.0f}{point['step']:>8.3f}{parts}"
@@ -95,27 +126,69 @@ def _r2(fit: Mapping[str, float | None]) -> str:
     return "none" if fit["r2"] is None else f"{fit['r2']:.3f}"
 
 
+@house_style()
+def draw(result: Mapping[str, Any]) -> str:
+    """Return one SVG file: a column for each axis, memory above, seconds below."""
+    about, width = headline(result), 2 * EDGE + len(AXES) * (WIDE + ROOM)
+    lines = about_lines(about, width)
+    top = EDGE + LINE * (1 + len(lines)) + 10
+    canvas = sheet("One OPCT step as one thing grows", lines, top + 2 * (TITLE + HIGH + FOOT), width)
+    for column, axis in enumerate(AXES):
+        if axis.name not in result["axes"]:
+            continue
+        found = result["axes"][axis.name]
+        x = [point[axis.over] for point in found["points"]]
+        left = EDGE + ROOM + column * (WIDE + ROOM)
+        for row, (key, of, unit, scale) in enumerate((("peak", "memory", "MiB", 2**20), ("step", "seconds", "s", 1))):
+            y = [point[key] / scale for point in found["points"]]
+            fit = found["fits"][of]
+            at = top + TITLE + row * (TITLE + HIGH + FOOT)
+            r2 = "" if fit["r2"] is None else f", R² {_r2(fit)}"
+            canvas.text(left, at - 18, "" if row else axis.title, bold=True)
+            canvas.text(left, at - 5, f"{unit}{r2}", color="muted", size=SMALL)
+            _plot(canvas, left, at, x, y, [(fit["intercept"] + fit["slope"] * one) / scale for one in x])
+            if row:
+                canvas.text(left, at + HIGH + 28, axis.unit, color="muted", size=SMALL)
+    return file(canvas.svg("scaling", f"Memory above set-up and seconds of one OPCT step: {about}."))
+
+
+def _plot(
+    canvas: Canvas, left: float, top: float, x: Sequence[float], y: Sequence[float], fit: Sequence[float]
+) -> None:
+    """Draw points and their line, both axes from zero."""
+    most = max(*y, *fit) or 1.0
+    across = [left + WIDE * one / max(x) for one in x]
+
+    def up(value: float) -> float:
+        return top + HIGH * (1 - value / most)
+
+    canvas.line([left, left, left + WIDE], [top, top + HIGH, top + HIGH], ink("grid"))
+    canvas.line(across, [up(one) for one in fit], arm_ink(0), width=1.5, kind="data")
+    for place, one in zip(across, y, strict=True):
+        canvas.mark(place, up(one), 0, arm_ink(1), kind="data")
+    canvas.text(left - 6, top + 8, _short(most), color="muted", size=SMALL, align="right")
+    canvas.text(left - 6, top + HIGH, "0", color="muted", size=SMALL, align="right")
+    canvas.text(left + WIDE, top + HIGH + 14, _short(max(x)), color="muted", size=SMALL, align="right")
+
+
+def _short(number: float) -> str:
+    for size, name in ((1e6, "M"), (1e4, "k")):
+        if number >= size:
+            return f"{number / (1e6 if name == 'M' else 1e3):.3g}{name}"
+    return f"{number:.3g}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.scaling", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = parser("scaling", __doc__)
     names = [axis.name for axis in AXES]
-    parser.add_argument("--axes", nargs="+", choices=names, default=names, metavar="AXIS", help=", ".join(names))
-    parser.add_argument("--steps", type=positive, default=2, metavar="N", help="measured steps, after one for memory")
-    parser.add_argument("--threads", type=positive, default=machine.physical_cores(), metavar="N")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
-    options = parser.parse_args(argv)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    result = run(options.axes, options.threads, options.steps)
-    print("\n".join(table(result)), flush=True)
-    write_json(options.out / "scaling.json", result)
-    write_atomic(options.out / "scaling.svg", draw(result, headline(result)))
-    return 0
+    made.add_argument("--axes", nargs="+", choices=names, default=names, metavar="AXIS", help=", ".join(names))
+    made.add_argument(
+        "--steps", type=positive, default=2, metavar="N", help="measured steps, after one for memory (%(default)s)"
+    )
+    add_threads(made)
+    options = made.parse_args(argv)
+    return finish("scaling", options, lambda: measure(options.axes, options.threads, options.steps), table, draw)
 
 
 if __name__ == "__main__":

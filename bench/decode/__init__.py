@@ -1,1 +1,1 @@
-"""The parts of `bench.sampler`."""
+"""The parts of `bench.sampler`: the workloads and the arms."""

@@ -1,15 +1,15 @@
-"""The children: one model each, with and without an adapter, that decode what they are told to."""
+"""The arms: one model each, with and without an adapter, that decodes what it is told to."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from bench.decode.work import GENERATE, WARM, Order, Work, Workload
-from bench.step import worker
-from bench.step.worker import Control, model_facts, set_adapter
+from bench.child import Control, add_adapter, forget_peak, model_facts, peak, rss, set_adapter
+from bench.decode.work import WARM, Work, Workload
 from unswayed.core.seeding import seed_at
 from unswayed.core.types import SamplingParams
 from unswayed.engine.decode.sampler import sample
@@ -18,70 +18,54 @@ from unswayed.models import load_model, resolve
 Completions = list[list[int]]
 
 
-def run(work: Work, control: Control, *, way: str) -> None:
-    """Follow orders until the parent goes away."""
+def run(work: Work, control: Control, *, ours: bool) -> None:
+    """Answer orders, each a name and its arguments: adapt, greedy(load), gap(ids, pair), draw(load, lengths)."""
     model: Any = load_model(resolve(work.model), dtype=work.dtype)
     model.generation_config.eos_token_id = None
-    decode = by_generate if way == GENERATE else by_sample
-    control.ready({"vocabulary": model.config.vocab_size, "dtype": str(model.dtype).removeprefix("torch.")})
-    while True:
-        order: Order = control.pipe.recv()
-        if order.kind == "adapt":
-            adapted = _adapt(model, work.rank)
-            control.report(**model_facts(adapted))
-        elif order.kind == "gap":
-            control.report(gap=_gap(model, order))
-        elif order.kind == "greedy":
-            control.report(completions=decode(model, order, greedy=True))
+    decode = by_sample if ours else by_generate
+    control.ready(vocabulary=model.config.vocab_size, dtype=str(model.dtype).removeprefix("torch."))
+    for name, *arguments in control.orders():
+        if name == "adapt":  # after that the second factor is not zero, as after some training
+            adapted = add_adapter(model, work.rank)
+            set_adapter(adapted.named_parameters())
+            control.report(**model_facts(adapted.eval()))
+        elif name == "greedy":
+            control.report(completions=decode(model, *arguments, (), greedy=True))
+        elif name == "gap":
+            control.report(gap=_gap(model, *arguments))
         else:
-            decode(model, Order("run", WARM, lengths=[WARM.new] * WARM.prompts), greedy=False)
-            control.report(**_timed(decode, model, order))
+            decode(model, WARM, [WARM.new] * WARM.prompts)
+            forget_peak()
+            before, began = rss(), time.perf_counter()
+            completions = decode(model, *arguments)
+            seconds = time.perf_counter() - began
+            control.report(seconds=seconds, lengths=[len(ids) for ids in completions], peak_above=peak() - before)
 
 
-def _timed(decode: Any, model: Any, order: Order) -> dict[str, Any]:
-    worker.forget_peak()
-    before = worker.rss()
-    began = time.perf_counter()
-    completions = decode(model, order, greedy=False)
-    seconds = time.perf_counter() - began
-    return {"seconds": seconds, "lengths": [len(ids) for ids in completions], "peak_above": worker.peak() - before}
-
-
-def _adapt(model: Any, rank: int) -> Any:
-    """Inject the same adapter into any arm's model. Its second factor is not zero, as after some training."""
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted = get_peft_model(model, config)
-    set_adapter(adapted.named_parameters())
-    return adapted.eval()
-
-
-def _gap(model: Any, order: Order) -> float:
+def _gap(model: Any, ids: Sequence[int], pair: Sequence[int]) -> float:
+    """Return how far apart two tokens are after these ids, in nats."""
     with torch.no_grad():
-        scores = model(input_ids=torch.tensor([list(order.prefix)])).logits[0, -1].float().log_softmax(-1)
-    one, other = order.pair
-    return abs(float(scores[one] - scores[other]))
+        scores = model(input_ids=torch.tensor([list(ids)])).logits[0, -1].float().log_softmax(-1)
+    return abs(float(scores[pair[0]] - scores[pair[1]]))
 
 
-def by_sample(model: Any, order: Order, *, greedy: bool) -> Completions:
+def by_sample(model: Any, load: Workload, lengths: Sequence[int], *, greedy: bool = False) -> Completions:
     """Decode with this library's own loop."""
-    load, vocabulary = order.workload, model.config.vocab_size
+    vocabulary = model.config.vocab_size
     prompts = load.ids(vocabulary)
     params = SamplingParams(max_new_tokens=load.new, n=load.n, temperature=0.0 if greedy else load.temperature)
-    seeds = [[seed_at(order.seed, "bench", i, j) for j in range(load.n)] for i in range(len(prompts))]
+    seeds = [[seed_at(0, "bench", i, j) for j in range(load.n)] for i in range(len(prompts))]
     stop = frozenset(load.stop_ids(vocabulary))
     draws = sample(model.model, model.lm_head, prompts, params, seeds=seeds, stop_ids=stop)
     return [list(draw.completion_ids) for row in draws for draw in row]
 
 
-def by_generate(model: Any, order: Order, *, greedy: bool) -> Completions:
-    """Decode with one left-padded call of `generate`; each row ends where it is told to."""
-    load = order.workload
-    torch.manual_seed(order.seed)
-    ids, mask = _left_padded(load, model.config.vocab_size)
-    longest = ids.shape[1]
-    limits = torch.tensor(list(order.lengths) or [load.new] * len(ids))
+def by_generate(model: Any, load: Workload, lengths: Sequence[int], *, greedy: bool = False) -> Completions:
+    """Decode with one left-padded call of `generate`; each row ends at its length in `lengths`."""
+    torch.manual_seed(0)
+    prompts = [prompt for prompt in load.ids(model.config.vocab_size) for _ in range(load.n)]
+    longest = max(map(len, prompts))
+    limits = torch.tensor(list(lengths) or [load.new] * len(prompts))
 
     def ended(so_far: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         return so_far.shape[1] - longest >= limits
@@ -90,19 +74,11 @@ def by_generate(model: Any, order: Order, *, greedy: bool) -> Completions:
     if not greedy:
         drawn = {"do_sample": True, "temperature": load.temperature, "top_k": 0, "top_p": 1.0}
     out = model.generate(
-        input_ids=ids,
-        attention_mask=mask,
+        input_ids=torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts]),
+        attention_mask=torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]),
         max_new_tokens=load.new,
         pad_token_id=0,
         stopping_criteria=[ended],
         **drawn,
     )
     return [row[:limit] for row, limit in zip(out[:, longest:].tolist(), limits.tolist(), strict=True)]
-
-
-def _left_padded(load: Workload, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
-    prompts = [prompt for prompt in load.ids(vocabulary) for _ in range(load.n)]
-    longest = max(map(len, prompts))
-    ids = [[0] * (longest - len(prompt)) + prompt for prompt in prompts]
-    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return torch.tensor(ids), torch.tensor(mask)

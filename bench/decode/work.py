@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-OURS, GENERATE = "unswayed", "transformers"
-TITLES = {OURS: "unswayed", GENERATE: "generate"}
 MEAN = 60
 """Tokens of a completion where rows end early, on average."""
 HOT = 10.0
@@ -69,11 +66,10 @@ GREEDY = Workload("greedy", prompts=8, n=1, prefix=12, new=16)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One measurement, as every process of it receives it.
+    """One measurement, as every process receives it.
 
     Attributes:
         model: as `unswayed.models.resolve` takes it.
-        steps: how often the probe of the machine is asked.
         rank: of the LoRA adapter on all linear layers.
         threads: of every process; only one process computes at a time.
     """
@@ -81,27 +77,6 @@ class Work:
     model: str
     workloads: tuple[Workload, ...]
     rounds: int
-    steps: int
     rank: int
     threads: int
     dtype: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a child is to do next.
-
-    Attributes:
-        kind: "adapt" injects the adapter; "run" samples `workload`; "greedy" decodes it without chance; "gap" tells how
-            far apart two tokens are.
-        seed: of the draws.
-        lengths: where each row is to end, for the arm that can not see our stop tokens take effect.
-        prefix, pair: for "gap", the tokens so far and the two that could follow.
-    """
-
-    kind: str
-    workload: Workload = WARM
-    seed: int = 0
-    lengths: Sequence[int] = ()
-    prefix: Sequence[int] = ()
-    pair: Sequence[int] = ()

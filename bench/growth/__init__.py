@@ -1,1 +1,1 @@
-"""The parts of `bench.scaling`: the points, one step at a point, fits, and the drawing."""
+"""The parts of `bench.scaling`: what grows, and one step at one point."""

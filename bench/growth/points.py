@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+RANK = 16
+PARTS = ("sample", "teacher", "learn", "optim")
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -44,6 +47,15 @@ class Point:
 def intermediate(hidden: int) -> int:
     """Return the width of a Llama's MLP."""
     return hidden * 8 // 3
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One point, measured on so many threads: one step for memory, then `steps` for seconds."""
+
+    point: Point
+    threads: int
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The parts of `bench.loss`: the work, the ways to do it, and what comes out."""
+"""The parts of `bench.loss`: the work and the arms."""

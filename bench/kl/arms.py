@@ -5,40 +5,36 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.kl.work import CHECKPOINTED, DENSE, OURS, OURS_TRAINED, TRAINED, TRL, TRL_TRAINED, Work
-from bench.step.worker import Control, peak
+from bench.child import Control, peak
+from bench.kl.work import CHECKPOINTED, DENSE, TRL, Work
+from bench.summary import OURS
 
 ROWS = 128  # of a chunk that is checkpointed
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def run(work: Work, control: Control, *, name: str) -> None:
-    """Compute value and gradient when told to."""
+    """Compute value and gradient at each order."""
     student_ND, teacher_ND, head_VD = tensors(work)
     student_ND.requires_grad_()
-    head_VD.requires_grad_(name in TRAINED)
     loss = LOSSES[name]()
-    control.ready({"head_bytes": head_VD.numel() * head_VD.element_size()})
+    control.ready(head_bytes=head_VD.numel() * head_VD.element_size())
     value = torch.zeros(())
     for _ in range(work.steps):
-        control.pipe.recv()
-        student_ND.grad = head_VD.grad = None
+        control.begin()
+        student_ND.grad = None
         began = time.perf_counter()
         value = loss(student_ND, teacher_ND, head_VD)
         forward = time.perf_counter() - began
         torch.autograd.backward(value)
         control.report(seconds=time.perf_counter() - began, forward=forward, peak_rss=peak())
     assert student_ND.grad is not None
-    facts: dict[str, Any] = {"value": value.item(), "gradient": student_ND.grad.flatten().float().numpy()}
-    if head_VD.grad is not None:  # too large to compare whole: along one direction of the width
-        direction = torch.randn(work.width, generator=torch.Generator().manual_seed(work.seed + 1))
-        facts["head_gradient"] = (head_VD.grad.float() @ direction).numpy()
+    facts = {"value": value.item(), "gradient": student_ND.grad.flatten().float().numpy()}
     control.finish(lambda _: facts)
 
 
@@ -57,8 +53,7 @@ def _ours() -> Loss:
 
     def loss(student_ND: Tensor, teacher_ND: Tensor, head_VD: Tensor) -> Tensor:
         weight_N = torch.full((len(student_ND),), 1 / len(student_ND))
-        fixed_VD = head_VD.detach() if head_VD.requires_grad else None
-        return losses.reverse_kl(student_ND, teacher_ND, head_VD, weight_N, teacher_head=fixed_VD).total
+        return losses.reverse_kl(student_ND, teacher_ND, head_VD, weight_N).total
 
     return loss
 
@@ -67,8 +62,7 @@ def _trl() -> Loss:
     from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 
     def loss(student_ND: Tensor, teacher_ND: Tensor, head_VD: Tensor) -> Tensor:
-        fixed_VD = head_VD.detach()
-        value_N, _ = ChunkedDivergenceFunction.apply(student_ND, head_VD, None, teacher_ND, fixed_VD, None, 1.0)
+        value_N, _ = ChunkedDivergenceFunction.apply(student_ND, head_VD, None, teacher_ND, head_VD, None, 1.0)
         return torch.as_tensor(value_N).mean()
 
     return loss
@@ -92,7 +86,7 @@ def _checkpointed() -> Loss:
 
 
 def _divergence(student_ND: Tensor, teacher_ND: Tensor, head_VD: Tensor) -> Tensor:
-    """The reverse KL of each token as one writes it down."""
+    """Return the reverse KL of each token, computed as its definition."""
     with torch.no_grad():
         teacher_NV = F.log_softmax((teacher_ND @ head_VD.T).float(), dim=-1)
     student_NV = F.log_softmax((student_ND @ head_VD.T).float(), dim=-1)
@@ -101,9 +95,7 @@ def _divergence(student_ND: Tensor, teacher_ND: Tensor, head_VD: Tensor) -> Tens
 
 LOSSES: dict[str, Callable[[], Loss]] = {
     OURS: _ours,
-    OURS_TRAINED: _ours,
     TRL: _trl,
-    TRL_TRAINED: _trl,
     DENSE: _dense,
     CHECKPOINTED: _checkpointed,
 }

@@ -1,30 +1,24 @@
-"""What every arm does: the reverse KL of the same hidden states through the same head, and its gradient. No torch."""
+"""What every arm does: the reverse KL of the same hidden states through the same head, and its gradient."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from bench.step.worker import PROBE, Where
+from bench.child import Where
+from bench.summary import OURS
 
-OURS, TRL, DENSE, CHECKPOINTED = "unswayed", "trl", "dense", "checkpointed"
-OURS_TRAINED, TRL_TRAINED = "unswayed_trained", "trl_trained"
+TRL, DENSE, CHECKPOINTED = "trl", "dense", "checkpointed"
 TITLES = {
     OURS: "unswayed",
     TRL: "TRL's kernel",
     DENSE: "dense autograd",
     CHECKPOINTED: "chunks, checkpointed",
-    OURS_TRAINED: "unswayed, trained head",
-    TRL_TRAINED: "TRL's kernel, trained head",
 }
-TRAINED = (OURS_TRAINED, TRL_TRAINED)
-# Products of the head with all tokens, 2·N·V·D operations each: both sides' logits, the gradient of the states, and of
-# a head that is trained. What an arm computes twice is not in it.
-PRODUCTS = {name: 4 if name in TRAINED else 3 for name in TITLES}
-ARMS: dict[str, Where] = {
-    **{name: ("bench.kl.arms", {"name": name}) for name in TITLES},
-    PROBE: ("bench.step.probe", {}),
-}
+PRODUCTS = 3
+"""Products of the head with all tokens, 2·N·V·D operations each, that every arm needs: both sides' logits, and the
+gradient of the states. What an arm computes twice is not counted."""
+ARMS: dict[str, Where] = {name: ("bench.kl.arms", {"name": name}) for name in TITLES}
 
 
 @dataclass(frozen=True, slots=True)

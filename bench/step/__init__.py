@@ -1,1 +1,1 @@
-"""The parts of `bench.opct_step`: the work, the arms that do it, the processes they run in, and what comes out."""
+"""The parts of `bench.opct_step`: the work, the arms, and what is made of their answers."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from bench.child import Completions, Control, gradient, model_facts, set_adapter
 from bench.step.work import Work
-from bench.step.worker import Completions, Control, gradient, model_facts, set_adapter
 from unswayed.core.types import PairedBatch, Rollout, SamplingParams
 from unswayed.engine.hf.load import load_engine
 from unswayed.methods import Step
@@ -14,15 +14,13 @@ from unswayed.train.prepare import prepare
 
 
 def run(work: Work, control: Control) -> None:
-    """Take the steps when told to."""
+    """Take a step at each order."""
     recipe = work.recipe
     prepared = prepare(recipe)
     engine = load_engine(recipe, prepared.source, prepared.chat)
     params = SamplingParams(max_new_tokens=work.new_tokens, seed=work.seed)
-    sample = engine.sample
-    setattr(engine, "sample", control.timed("sample", sample))  # noqa: B010
-    setattr(engine, "score", control.timed("teacher", engine.score))  # noqa: B010
-    control.ready(model_facts(engine.model))
+    control.time_engine(engine)
+    control.ready(**model_facts(engine.model))
     for number in range(work.steps):
         control.begin()
         pairs = prepared.pairs[number * work.pairs : (number + 1) * work.pairs]

@@ -7,26 +7,21 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
+from bench.child import Completions, Control, add_adapter, gradient, model_facts, set_adapter
 from bench.step.work import Work
-from bench.step.worker import Completions, Control, gradient, model_facts, set_adapter
-from unswayed.engine.hf.load import quiet_peft
 from unswayed.models import load_model
 from unswayed.train.prepare import prepare
 
 
 def run(work: Work, control: Control) -> None:
-    """Take the steps when told to."""
+    """Take a step at each order."""
     prepared = prepare(work.recipe)
     optim, chat = work.recipe.optim, prepared.chat
     base = load_model(prepared.source, dtype=work.dtype)
     torch.manual_seed(work.seed)
-    with quiet_peft():
-        model: Any = get_peft_model(
-            base, LoraConfig(r=work.rank, lora_alpha=2 * work.rank, target_modules="all-linear")
-        )
+    model: Any = add_adapter(base, work.rank)
     optimizer = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad],
         lr=work.lr, betas=optim.betas, eps=optim.eps, weight_decay=optim.weight_decay,
@@ -68,7 +63,7 @@ def run(work: Work, control: Control) -> None:
             student = F.log_softmax(student.float(), dim=-1)
             return F.kl_div(teacher, student, reduction="none", log_target=True).sum(-1), real
 
-    control.ready(model_facts(model))
+    control.ready(**model_facts(model))
     for number in range(work.steps):
         control.begin()
         first = number * work.pairs

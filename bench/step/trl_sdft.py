@@ -22,8 +22,8 @@ from transformers.utils import logging
 from trl.experimental.sdft import SDFTConfig, SDFTTrainer
 from trl.experimental.sdft.sdft_trainer import DemonstrationTeacherContextBuilder
 
+from bench.child import Completions, Control, gradient, model_facts, set_adapter
 from bench.step.work import Work
-from bench.step.worker import Completions, Control, gradient, model_facts, set_adapter
 from unswayed.engine.hf.load import quiet_peft
 from unswayed.models import load_model
 from unswayed.train.prepare import prepare
@@ -56,7 +56,7 @@ class Clocks(TrainerCallback):  # type: ignore[misc]
 
 
 def run(work: Work, control: Control, *, checkpointing: bool, parts: bool) -> None:
-    """Take the steps when told to."""
+    """Take the steps, each at an order."""
     warnings.simplefilter("ignore", FutureWarning)  # TRL's own use of names that transformers will drop
     with tempfile.TemporaryDirectory() as folder, quiet_peft():
         _run(work, control, folder, checkpointing, parts)
@@ -102,7 +102,7 @@ def _run(work: Work, control: Control, folder: str, checkpointing: bool, parts: 
     trainer.remove_callback(PrinterCallback)
     trainer.teacher_context_builder = TeacherPrompt(trainer)
     _put_clocks(trainer, clocks, control)
-    control.ready(model_facts(trainer.model))
+    control.ready(**model_facts(trainer.model))
     trainer.train()
     control.finish(lambda completions: _check(trainer, rows[-work.pairs :], completions))
 

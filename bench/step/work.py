@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.child import Where
+from bench.race import choose
+from bench.summary import OURS
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError
 from unswayed.data.build.pairs import build_pairs
@@ -14,7 +17,7 @@ from unswayed.data.read import write_pairs
 from unswayed.perturb.sycophancy import TRAIN_FAMILIES
 from unswayed.questions.items import arithmetic_items
 
-OURS, TRL, TRL_CHECKPOINTED, TRL_PARTS, PLAIN = "unswayed", "trl", "trl_checkpointed", "trl_parts", "transformers"
+TRL, TRL_CHECKPOINTED, TRL_PARTS, PLAIN = "trl", "trl_checkpointed", "trl_parts", "transformers"
 TRLS = (TRL, TRL_CHECKPOINTED, TRL_PARTS)
 TITLES = {
     OURS: "unswayed",
@@ -23,7 +26,14 @@ TITLES = {
     TRL_PARTS: "TRL SDFT, micro-batches",
     PLAIN: "Transformers loop",
 }
-PHASES = ("sample", "teacher", "learn", "optim", "other")
+ARMS: dict[str, Where] = {
+    OURS: ("bench.step.ours", {}),
+    TRL: ("bench.step.trl_sdft", {"checkpointing": False, "parts": False}),
+    TRL_CHECKPOINTED: ("bench.step.trl_sdft", {"checkpointing": True, "parts": False}),
+    TRL_PARTS: ("bench.step.trl_sdft", {"checkpointing": False, "parts": True}),
+    PLAIN: ("bench.step.plain", {}),
+}
+PHASES = {"sample": "sample", "teacher": "teacher", "learn": "student+loss", "optim": "optim", "other": "other"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +94,7 @@ def arms_for(names: Sequence[str] | None, pairs: int, micro_batch: int) -> list[
     """Return the arms that can be run; micro-batches must divide the step evenly and be smaller than it.
 
     Raises:
-        ConfigError: an unknown arm, or ours left out.
+        ConfigError: an unknown arm.
     """
     divides = pairs % micro_batch == 0 and pairs > micro_batch
-    able = [name for name in TITLES if name != TRL_PARTS or divides]
-    if names is None:
-        return able
-    if unknown := [name for name in names if name not in able]:
-        raise ConfigError(f"arms {', '.join(unknown)}: there are {', '.join(able)}")
-    return [name for name in able if name in {OURS, *names}]
+    return choose(names, [name for name in TITLES if name != TRL_PARTS or divides], OURS)

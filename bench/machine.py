@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,16 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def line(result: Mapping[str, Any]) -> str:
+    """Return date, machine and versions of a result as one line."""
+    machine = result["machine"]
+    return (
+        f"{result['date']}; {machine['cores']} cores ({', '.join(machine['features']) or 'no known features'}), "
+        f"{machine['memory_gib']} GiB, {machine['system']}, load before {machine.get('load_before')}; "
+        + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    )
 
 
 def _cpu() -> str:

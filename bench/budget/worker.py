@@ -1,25 +1,22 @@
 """One run in a process of its own: label where the arm labels, train, ask, measure; write done.json and stop.
 
-    python -m bench.equal.worker JOB.json
-
-The job's folder keeps everything, so a run that is cut goes on with the same call.
+The job's folder keeps everything, so a run that was cut goes on when it is started again.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
-import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.equal.arms import ARMS, MODEL, NEW_TOKENS, label_recipe, train_recipe
-from bench.equal.questions import asked
+from bench.budget.arms import ARMS, MODEL, NEW_TOKENS, label_recipe, train_recipe
+from bench.budget.jobs import Job
+from bench.budget.questions import asked
+from bench.child import Control
 from unswayed.config.labels import LabelRecipe
 from unswayed.config.recipe import Recipe
 from unswayed.core.files import read_jsonl, write_json
@@ -37,40 +34,46 @@ from unswayed.train.loop import train
 METRICS = ("hint_following", "accuracy_clean", "accuracy_right_hint", "accuracy_wrong_hint", "truncation_rate")
 
 
-def main() -> None:
-    """Do the job that the command line names."""
-    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    folder = Path(sys.argv[1]).parent
-    torch.set_num_threads(1)
-    questions = asked(job["seed"])
-    done: dict[str, Any] = {"job": job, "training": {}, "adapter": None}
-    if job["arm"] != "base":
-        done["training"] = _train(job, folder, list(questions.pairs))
-        done["adapter"] = str(folder / "run" / "adapter")
-    policy = load_policy(MODEL, done["adapter"], dtype="float32", device="cpu", name=job["arm"])
-    suites = {"tuning": questions.tuning} if job["tuning"] else dict(questions.result)
+def run(job: Job, control: Control) -> None:
+    """Do the job at the order; its output goes to log.txt."""
+    control.ready()
+    next(control.orders())
+    folder = job.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.txt").open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    questions = asked(job.seed)
+    done: dict[str, Any] = {"training": {}}
+    adapter = None
+    if job.arm != "base":
+        done["training"] = _train(job, list(questions.pairs))
+        adapter = str(folder / "run" / "adapter")
+    policy = load_policy(MODEL, adapter, dtype="float32", device="cpu", name=job.arm)
+    suites = {"tuning": questions.tuning} if job.tuning else dict(questions.result)
     results = {name: evaluate(policy, suite, folder / "evals" / name, batch_size=36) for name, suite in suites.items()}
     done["values"] = {name: _values(result) for name, result in results.items()}
-    done["kl"] = {} if job["tuning"] or job["arm"] == "base" else _kl(policy, suites, job["seed"])
+    done["kl"] = {} if job.tuning or job.arm == "base" else _kl(policy, suites, job.seed)
     write_json(folder / "done.json", done)
+    control.report()
 
 
-def _train(job: Mapping[str, Any], folder: Path, pairs: list[Any]) -> dict[str, Any]:
+def _train(job: Job, pairs: list[Any]) -> dict[str, Any]:
     """Train; return what it cost. Times of a run that was cut in between are not known, and said to be."""
-    arm = ARMS[job["arm"]]
+    arm, folder = ARMS[job.arm], job.folder
     cut = (folder / "run").exists() or (folder / "labels.records").exists()
-    began, used = time.monotonic(), _cpu()
+    began, used = time.monotonic(), time.process_time()
     file, tokens = folder / "pairs.jsonl", 0
     write_pairs(file, pairs[: arm.pairs])
     labels: dict[str, Any] = {}
     if arm.labeller:
-        recipe = LabelRecipe.from_dict(label_recipe(arm, pairs=str(file), seed=job["seed"]))
+        recipe = LabelRecipe.from_dict(label_recipe(arm, pairs=str(file), seed=job.seed))
         made = label(recipe, folder / "labels.jsonl")
         labels = {name: made.summary[name] for name in ("pairs", "labels", "dropped", "candidates")}
         tokens = sum(len(c["ids"]) for row in read_jsonl(made.records / "candidates.jsonl") for c in row["candidates"])
         file = made.path
     run = train(
-        Recipe.from_dict(train_recipe(arm, pairs=str(file), folder=str(folder), seed=job["seed"], rate=job["rate"])),
+        Recipe.from_dict(train_recipe(arm, pairs=str(file), folder=str(folder), seed=job.seed, rate=job.rate)),
         resume=True,
     )
     if not arm.labeller:
@@ -83,14 +86,9 @@ def _train(job: Mapping[str, Any], folder: Path, pairs: list[Any]) -> dict[str, 
         "trained_tokens": sum(row["tokens"] * row["updates"] for row in rows),
         "optimizer_steps": sum(row["updates"] for row in rows),
         "seconds": None if cut else time.monotonic() - began,
-        "cpu_seconds": None if cut else _cpu() - used,
+        "cpu_seconds": None if cut else time.process_time() - used,
         "peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-
-
-def _cpu() -> float:
-    spent = os.times()
-    return spent.user + spent.system
 
 
 def _values(result: Result) -> dict[str, list[list[Any]]]:
@@ -126,7 +124,3 @@ def _kl(policy: LoadedPolicy, suites: Mapping[str, Suite], seed: int) -> dict[st
         kl = (logprobs[0].exp() * (logprobs[0] - logprobs[1])).sum(-1)
         rows.append([group, float(kl.sum()), len(draw.completion_ids)])
     return {"clean": rows}
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,14 @@
-"""What the machine itself can do in the same minutes: its fastest matrix product and walk through memory."""
+"""The machine's own rates, measured in the same rounds as the arms: matrix products and walks through memory."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from bench.step.work import Work
-from bench.step.worker import Control
+from bench.child import Control
 from unswayed.models.load import default_dtype
 
 SIDES = (512, 1024, 2048)  # of the square products
@@ -16,15 +16,13 @@ BYTES = 256 << 20  # of one buffer: larger than any cache
 REPEATS = 3
 
 
-def run(work: Work, control: Control) -> None:
-    """Measure when told to, once for each round of the arms."""
+def run(work: Any, control: Control) -> None:
+    """Measure at each order."""
     dtype = getattr(torch, default_dtype("cpu") if work.dtype == "auto" else work.dtype)
-    control.ready({})
-    for _ in range(work.steps):
-        control.pipe.recv()
+    control.ready()
+    for _ in control.orders():
         flops = max(2 * side**3 / _seconds(_product(side, dtype)) for side in SIDES)
         control.report(flops=flops, copy=2 * BYTES / _seconds(_copy()), read=BYTES / _seconds(_read()))
-    control.finish(lambda _: {})
 
 
 def _product(side: int, dtype: torch.dtype) -> Callable[[], object]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 ADAM_BYTES = 32  # a float32 weight: gradient read for its norm; weight, gradient and two moments read; three written
 
@@ -123,11 +122,6 @@ def floor(shape: Shape, student: Rows, teacher: Rows, flops: float, bandwidth: f
         }
         for name, passes in phases.items()
     }
-
-
-def shape_of(facts: dict[str, Any]) -> Shape:
-    """Return the shape that a worker told."""
-    return Shape(**facts["shape"])
 
 
 def _scored(shape: Shape, rows: Rows) -> tuple[int, float]:

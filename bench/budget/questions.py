@@ -1,11 +1,11 @@
-"""Who is asked what: training pairs, questions for tuning, and questions for the result, with none in two of them."""
+"""The training pairs, the questions for tuning and the questions for the result; no question is in two of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.equal.arms import DRAWS, NEW_TOKENS
+from bench.budget.arms import DRAWS, NEW_TOKENS
 from unswayed.core.seeding import rng
 from unswayed.core.types import PromptPair
 from unswayed.data.build.pairs import build_pairs
