@@ -89,7 +89,8 @@ __all__ = [
     "write_pairs",
 ]
 
-# Where each public name lives. The modules `errors` and `losses` are public themselves.
+# Where each public name lives.
+_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses"}
 _HOMES = {
     "unswayed.api": ("ACT", "BCT", "OPCT", "SFT", "BCTSoft"),
     "unswayed.config.recipe": ("Recipe",),
@@ -106,7 +107,7 @@ _HOMES = {
     ),
     "unswayed.evals.compare.compare": ("compare",),
     "unswayed.evals.run": ("evaluate",),
-    "unswayed.evals.suite": ("suite",),
+    "unswayed.evals.registry": ("suite",),
     "unswayed.perturb.base": ("perturbation",),
     "unswayed.engine.policy": ("load_policy",),
     "unswayed.train.loop": ("train",),
@@ -127,8 +128,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"errors", "losses"}:
-        return importlib.import_module(f"unswayed.{name}")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _HOME:
         raise AttributeError(f"module 'unswayed' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
