@@ -1,8 +1,8 @@
 """MkDocs hooks: put the files that pages link to, and the quickstart notebook, into the site.
 
 Pages under `docs/` link to recipes, code and drawings elsewhere in the repository by relative paths, so that the links
-work in a checkout. In the site these files appear below `repository/`: Markdown as pages, other text as a page that shows
-it, drawings and JSON as they are, a folder as a list.
+work in a checkout. In the site these files appear below `repository/`: Markdown as pages, other text as a page that
+shows it, drawings and JSON as they are, a folder as a list.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ OTHERS = {  # files that cannot hold a sentence about themselves
     "style.css.j2": "Styles of every page",
     "safety_facts.jsonl": "Dangers, with questions that walk into them and look-alikes that do not",
 }
+FOLDERS = {"templates": "Jinja templates of the pages and their styles"}  # folders that are no packages
 
 
 def files() -> list[Path]:
@@ -67,7 +68,7 @@ def _folder(folder: Path, paths: list[Path], depth: int) -> Iterator[tuple[str, 
         yield indent + path.name, describe(path)
     for below in sorted({folder / path.relative_to(folder).parts[0] for path in paths if path.parent != folder}):
         init = below / "__init__.py"
-        yield f"{indent}{below.name}/", describe(init) if init.exists() else ""
+        yield f"{indent}{below.name}/", describe(init) if init.exists() else FOLDERS[below.name]
         yield from _folder(below, [path for path in paths if below in path.parents], depth + 1)
 
 
