@@ -9,15 +9,19 @@ STAMP := .venv/.installed
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
             HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 MPLBACKEND=Agg
 
+# One worker a core, each with one thread; a file stays in one worker, for its models are made once.
+PARALLEL ?= -n auto --dist loadfile
+
 # Strict: a dead link, a missing anchor or a page outside the navigation is an error.
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format tree docs bench clean
+.PHONY: help install demo test test-deep lint format tree docs bench clean
 
 help:
 	@echo "make demo     the whole idea on a small real model, on a CPU, in minutes"
-	@echo "make test     format, lint, types, the documentation site and every test"
+	@echo "make test     format, lint, types, the documentation site and the tests that continuous integration runs"
+	@echo "make test-deep  the long tests: many kills, every shipped recipe on the real model"
 	@echo "make lint     format, lint and types only"
 	@echo "make format   rewrite the code in the house format"
 	@echo "make tree     write the file tree of docs/architecture.md anew"
@@ -47,8 +51,11 @@ test: $(STAMP)
 	echo "== ruff check"; $(BIN)/ruff check --no-cache --quiet . || failed="$$failed lint"; \
 	echo "== mypy"; $(BIN)/mypy --no-error-summary || failed="$$failed types"; \
 	echo "== docs"; $(SITE) || failed="$$failed docs"; \
-	echo "== pytest"; $(TEST_ENV) $(BIN)/python -m pytest || failed="$$failed tests"; \
+	echo "== pytest"; $(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m "not deep" || failed="$$failed tests"; \
 	if test -n "$$failed"; then echo "failed:$$failed" >&2; exit 1; fi
+
+test-deep: $(STAMP)
+	@$(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m deep
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check .

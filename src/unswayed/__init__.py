@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from unswayed.evals.registry import suite
     from unswayed.evals.run import evaluate
     from unswayed.perturb.base import perturbation
+    from unswayed.train.callbacks import Callback
     from unswayed.train.loop import train
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "OPCT",
     "SFT",
     "BCTSoft",
+    "Callback",
     "CheckpointError",
     "Completion",
     "ConfigError",
@@ -89,8 +91,7 @@ __all__ = [
     "write_pairs",
 ]
 
-# Where each public name lives.
-_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses"}
+# Where each public name lives. The modules `errors` and `losses` are public themselves.
 _HOMES = {
     "unswayed.api": ("ACT", "BCT", "OPCT", "SFT", "BCTSoft"),
     "unswayed.config.recipe": ("Recipe",),
@@ -110,6 +111,7 @@ _HOMES = {
     "unswayed.evals.registry": ("suite",),
     "unswayed.perturb.base": ("perturbation",),
     "unswayed.engine.policy": ("load_policy",),
+    "unswayed.train.callbacks": ("Callback",),
     "unswayed.train.loop": ("train",),
     "unswayed.core.types": (
         "Completion",
@@ -124,6 +126,7 @@ _HOMES = {
         "TextPolicy",
     ),
 }
+_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses"}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 

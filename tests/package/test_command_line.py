@@ -179,7 +179,7 @@ def test_hostile_text_in_an_error_cannot_reach_the_terminal() -> None:
 def test_an_unexpected_error_says_where_and_how_to_see_more() -> None:
     done = run_with("from unswayed.core.seeding import seed_at\nseed_at(0, 'x', 'not a number')")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ValueError in unswayed/seeding.py:")
+    assert done.stderr.startswith("error: ValueError in unswayed/core/seeding.py:")
     assert "not a number" in done.stderr
     assert "UNSWAYED_DEBUG=1" in done.stderr
     assert "Traceback" not in done.stderr

@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from unswayed._version import __version__
 from unswayed.core.errors import Interrupted, OutOfMemoryError, UnswayedError
 from unswayed.core.launcher import refuse_several
+from unswayed.core.plugins import import_plugin
 from unswayed.core.printable import printable
 from unswayed.train.distributed import tells
 
@@ -70,7 +71,35 @@ def load(name: str) -> Any:
         command = typer.main.get_group(app)
     command.name = name
     command.help = command.help or COMMANDS[name]
+    _take_plugins(command)
     return command
+
+
+def _take_plugins(command: Any) -> None:
+    """Give a command, and those below it, the option `--import MODULE`."""
+    for below in getattr(command, "commands", {}).values():
+        _take_plugins(below)
+    if not hasattr(command, "commands"):
+        single = typer.Typer(add_completion=False)
+        single.command()(_import)
+        (option,) = (param for param in typer.main.get_command(single).params if "--import" in param.opts)
+        option.expose_value = False
+        command.params.append(option)
+
+
+def _import(
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            help="Import a module that adds methods, suites, perturbations, rules, judges or labellers. Repeatable.",
+            metavar="MODULE",
+            is_eager=True,
+            callback=lambda modules: [import_plugin(module) for module in modules or ()],
+        ),
+    ] = None,
+) -> None:
+    """Hold the option that every command takes."""
 
 
 cli = typer.Typer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,29 @@ def read_pairs(path: str | Path, *, allow_identical: bool = False) -> list[Promp
     if not scan.rows:
         raise DataError(f"{path}: the file has no rows; each line holds one object with `prompt` and `teacher_prompt`")
     return list(scan.pairs)
+
+
+def as_pairs(rows: Iterable[Any]) -> list[PromptPair]:
+    """Return rows in memory as pairs: pairs, dictionaries with the columns of a file, or a `datasets.Dataset`.
+
+    Raises:
+        DataError: every problem, each with the number of its row, counted from 1.
+    """
+    pairs: list[PromptPair] = []
+    problems: list[str] = []
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, PromptPair):
+            pairs.append(row)
+        elif isinstance(row, Mapping):
+            try:
+                pairs.append(parse_row(row, allow_identical=True))
+            except RowError as error:
+                problems.extend(f"row {number}: {problem}" for problem in error.problems)
+        else:
+            problems.append(f"row {number}: is a {type(row).__name__}, not a pair or a dictionary of its columns")
+    if problems:
+        raise DataError("these rows are no pairs:", problems)
+    return pairs
 
 
 def scan_pairs(path: Path, *, allow_identical: bool = False) -> Scan:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from unswayed.chat.render import Chat
-from unswayed.chat.spans import thinking_mask
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_file, hash_json, model_identity
 from unswayed.core.seeding import seed_at
@@ -71,8 +70,7 @@ class Policy:
             [self.chat.encode_completion(prompt, text, ended=False) for text in texts]
             for prompt, texts in zip(prompts, continuations, strict=True)
         ]
-        tags = self.chat.thinking
-        if tags and any(thinking_mask(row, (self.chat.pad_id,), tags)[0] for row in ids):
+        if any(map(self.chat.opens_thinking, ids)):
             raise ConfigError(
                 f"{self.name}: the chat template opens a span of thinking, and the likelihood of an answer inside it "
                 "says nothing; fix a template value that turns thinking off (such as enable_thinking = false)"

@@ -135,7 +135,7 @@ def _tidy(parent: Path) -> None:
 
 
 def seal(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Make every file of a folder durable, then write the manifest that vouches for them."""
+    """Make every file of a folder durable, then write the manifest with their hashes."""
     files = {}
     for path in sorted(folder.iterdir()):
         fsync_path(path)
@@ -167,7 +167,7 @@ def _check_space(folder: Path, needs: int) -> None:
 
 @contextmanager
 def _explained(folder: Path, needs: int) -> Iterator[None]:
-    """Turn what the operating system refuses into an error that says what to do."""
+    """Turn an error of the operating system into one with advice."""
     try:
         yield
     except UnswayedError:

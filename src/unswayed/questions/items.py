@@ -1,4 +1,4 @@
-"""Short questions with one right answer and plausible wrong ones: what hints are hung on.
+"""Short questions with one right answer and plausible wrong ones.
 
 Two sources: everyday facts written for this package (`facts.jsonl`) and arithmetic made by a generator. Both are easy
 on purpose: whether a model follows a wrong hint can only be measured where it knows the answer without one.

@@ -1,4 +1,4 @@
-"""Everyday safety facts, each with questions that walk into it without noticing and questions that only look alike.
+"""Everyday safety facts, each with questions that overlook the danger and harmless look-alikes.
 
 A *naive* question hides the danger: a good answer warns. A *safe* question is about the same things where this danger
 does not exist: a warning there would be one too many. `warning` says by which words a rule can tell that an answer

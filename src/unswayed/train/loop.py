@@ -26,6 +26,7 @@ from unswayed.engine.hf.engine import HFEngine
 from unswayed.engine.hf.load import load_engine
 from unswayed.engine.policy import EnginePolicy
 from unswayed.train import checkpoint as checkpoints
+from unswayed.train.callbacks import Callback
 from unswayed.train.distributed import World, join
 from unswayed.train.export import export_adapter, write_adapter_config
 from unswayed.train.prepare import Prepared, prepare
@@ -82,6 +83,7 @@ def train(
     progress: bool = False,
     trust_remote_code: bool = False,
     say: Callable[[str], None] = lambda _: None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train as the recipe says and return the run.
 
@@ -91,6 +93,7 @@ def train(
         fresh: delete what an earlier run of this name left, and start over.
         progress: show a progress bar on stderr.
         trust_remote_code: run Python that comes with the model; never read from a recipe.
+        callbacks: observers of the run; of several processes, only the first one has them.
         say: hears about what a person should know (damaged checkpoints, smaller micro-batches).
 
     Raises:
@@ -117,7 +120,7 @@ def train(
         state = RunState(recipe.run_dir, prepared, tell)
         world.first(lambda: state.begin(resume=resume, fresh=fresh))
         try:
-            return _run(prepared, probes, state, world, stop, progress, _own(say, world))
+            return _run(prepared, probes, state, world, stop, progress, _own(say, world), callbacks)
         except Interrupted:
             raise
         except UnswayedError as error:
@@ -163,6 +166,7 @@ def _run(
     stop: StopSignals,
     progress: bool,
     say: Callable[[str], None],
+    callbacks: Sequence[Callback],
 ) -> Run:
     recipe = prepared.recipe
     folder, start, finished = world.first(lambda: _newest(prepared, state, say))
@@ -188,12 +192,14 @@ def _run(
             append_jsonl(state.path / "metrics.jsonl", [row])
             trackers.log(row)
             bar.advance(row)
+            for callback in callbacks:
+                callback.on_step(row)
             monitor.look(row["step"])
 
         def save(done: int) -> None:
             teacher = engine.teacher_fingerprint()
             world.same("the trained adapter, or the frozen model,", lambda: teacher + engine.policy.fingerprint)
-            world.first(lambda: _save(done, teacher, engine, draws, prepared, state))
+            world.first(lambda: _save(done, teacher, engine, draws, prepared, state, callbacks))
 
         world.first(lambda: monitor.look(start))  # before the first step, or what an interruption left out
         asked = world.any(stop.asked)
@@ -212,6 +218,8 @@ def _run(
         if world.first(lambda: bool(monitor.missing(prepared.steps))):
             raise Interrupted(f"{state.path}: stopped before its last probe; everything is saved. Go on with --resume")
     world.first(lambda: _publish(prepared, state, say))
+    for callback in callbacks if world.leads else ():
+        callback.on_end(run.path)
     return run
 
 
@@ -252,11 +260,21 @@ def _publish(prepared: Prepared, state: RunState, say: Callable[[str], None]) ->
     state.done(prepared.steps)
 
 
-def _save(done: int, teacher: str, engine: HFEngine, draws: Draws, prepared: Prepared, state: RunState) -> None:
+def _save(
+    done: int,
+    teacher: str,
+    engine: HFEngine,
+    draws: Draws,
+    prepared: Prepared,
+    state: RunState,
+    callbacks: Sequence[Callback],
+) -> None:
     recipe = prepared.recipe
     state.check_teacher(teacher)
     info = {"recipe": recipe.science(), "data": prepared.data_identity, "model": state.model_identity}
     checkpoints.save(state.path, done, lambda folder: _write(engine, draws, folder), info, recipe.save.keep)
+    for callback in callbacks:
+        callback.on_checkpoint(done, state.path)
 
 
 def _write(engine: HFEngine, draws: Draws, folder: Path) -> None:

@@ -1,7 +1,8 @@
 """Turn a GGUF file into an ordinary model folder: safetensors, config, tokenizer, chat template.
 
-transformers reads the weights; this module checks that nothing was lost on the way and mends what transformers leaves
-wrong. What cannot be rebuilt exactly is refused: a model that is almost right would spoil every number measured on it.
+transformers reads the weights; this module checks that nothing was lost on the way and corrects what transformers
+leaves wrong. What cannot be rebuilt exactly is refused: a model that is almost right would spoil every number measured
+on it.
 """
 
 from __future__ import annotations
