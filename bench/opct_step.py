@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.command import add_threads, finish, model_name, parser, positive
 from bench import drawing
+from bench.command import add_threads, finish, model_name, parser, positive
 from bench.drawing import EDGE, LINE, SPACE, STEP, Bar
 from bench.floor import Shape
 from bench.race import Race
@@ -25,7 +25,7 @@ from bench.summary import OURS, TOLERANCE, agree, probe_summary
 from unswayed.core.errors import UnswayedError
 from unswayed.report.canvas import house_style
 from unswayed.report.svg import arm_ink, ink
-from unswayed.train.prepare import prepare
+from unswayed.training.prepare import prepare
 
 WARMUP = 1
 RANK = 16

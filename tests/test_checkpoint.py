@@ -11,7 +11,7 @@ import pytest
 
 from unswayed.core.errors import CheckpointError
 from unswayed.core.files import dump_json
-from unswayed.train import checkpoint
+from unswayed.training import checkpoint
 
 
 def _write(folder: Path) -> None:

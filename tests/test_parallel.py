@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from unswayed.core.errors import ConfigError, NotFiniteError, UnswayedError
 from unswayed.core.launcher import is_main, refuse_several, world_size
 from unswayed.core.signals import StopSignals
-from unswayed.train.distributed import LostProcess, Processes, World, join, share, should_report, together
+from unswayed.training.distributed import LostProcess, Processes, World, join, share, should_report, together
 
 LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 

@@ -16,7 +16,7 @@ from unswayed.data.build.pairs import build_pairs
 from unswayed.data.read import write_pairs
 from unswayed.labels.run import label
 from unswayed.questions.items import fact_items
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
 if TYPE_CHECKING:
     from unswayed.models import ModelSource

@@ -19,9 +19,9 @@ import runs
 from unswayed.chat.render import Chat
 from unswayed.core.errors import DataError
 from unswayed.core.types import Message, PromptPair
-from unswayed.train import token_cache as tokencache
-from unswayed.train.prepare import prepare
-from unswayed.train.token_cache import Rendered, obtain, token_folder
+from unswayed.training import token_cache as tokencache
+from unswayed.training.prepare import prepare
+from unswayed.training.token_cache import Rendered, obtain, token_folder
 
 PAIRS = [
     PromptPair(f"q{n}", (Message("user", f"a b {n}"),), (Message("user", f"c {n}"),), target=f"t{n}") for n in range(4)
@@ -225,7 +225,7 @@ def test_a_run_prepared_from_the_cache_is_the_run(
     monkeypatch.setattr(tokencache, "FEWEST", 1)
     with messages() as second:
         written = prepare(recipe)
-    monkeypatch.setattr("unswayed.train.prepare.check_pairs", None)
+    monkeypatch.setattr("unswayed.training.prepare.check_pairs", None)
     with messages() as third:
         read = prepare(recipe)
     assert plain.pairs == written.pairs == read.pairs

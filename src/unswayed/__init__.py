@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from unswayed.evals.registry import suite
     from unswayed.evals.run import evaluate
     from unswayed.perturb.base import perturbation
-    from unswayed.train.callbacks import Callback
-    from unswayed.train.loop import train
+    from unswayed.training.callbacks import Callback
+    from unswayed.training.loop import train
 
 __all__ = [
     "ACT",
@@ -111,8 +111,8 @@ _HOMES = {
     "unswayed.evals.registry": ("suite",),
     "unswayed.perturb.base": ("perturbation",),
     "unswayed.engine.policy": ("load_policy",),
-    "unswayed.train.callbacks": ("Callback",),
-    "unswayed.train.loop": ("train",),
+    "unswayed.training.callbacks": ("Callback",),
+    "unswayed.training.loop": ("train",),
     "unswayed.core.types": (
         "Completion",
         "Effect",

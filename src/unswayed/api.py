@@ -18,8 +18,8 @@ from unswayed.core.files import remove_tree
 from unswayed.core.hashing import hash_file, hash_tokenizer, hash_weights
 from unswayed.core.types import PromptPair
 from unswayed.data.read import as_pairs, write_pairs
-from unswayed.train.callbacks import Callback
-from unswayed.train.loop import Run, train
+from unswayed.training.callbacks import Callback
+from unswayed.training.loop import Run, train
 
 if TYPE_CHECKING:
     import peft

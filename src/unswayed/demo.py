@@ -31,7 +31,7 @@ from unswayed.perturb import sycophancy
 from unswayed.questions.items import HELD_OUT_TOPICS, Item, arithmetic_items, fact_items
 from unswayed.report.html import write_report
 from unswayed.report.model import Answer, Arm, Cell, Draw, Report, Row, Transcript, draw_transcripts, read_curves
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
 log = logging.getLogger(__name__)
 MODEL = "smollm2-135m"

@@ -15,8 +15,8 @@ from unswayed.core.types import Message, PromptPair
 from unswayed.data import evaluation_only as module
 from unswayed.data.evaluation_only import find_evaluation_only, refuse_evaluation_only
 from unswayed.sources.source import Source
-from unswayed.train.loop import train
-from unswayed.train.prepare import prepare
+from unswayed.training.loop import train
+from unswayed.training.prepare import prepare
 
 CANARY = "0c0ffee0-1111-2222-3333-444455556666"
 GUARDED = Source(

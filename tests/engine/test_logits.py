@@ -25,7 +25,7 @@ from unswayed.engine.hf.load import load_engine
 from unswayed.engine.logits import LogitRule, logit_rule
 from unswayed.engine.policy import EnginePolicy, load_policy
 from unswayed.methods import Step
-from unswayed.train.prepare import Prepared, prepare
+from unswayed.training.prepare import Prepared, prepare
 
 PARAMS = SamplingParams(max_new_tokens=6, n=2)
 SHAPE: dict[str, Any] = {

@@ -25,8 +25,8 @@ from unswayed.data.labelled import KEY, attach, given_target, target_ids, why_en
 from unswayed.data.read import read_pairs, write_pairs
 from unswayed.labels import run as labelling
 from unswayed.labels.run import label
-from unswayed.train.loop import train
-from unswayed.train.prepare import prepare
+from unswayed.training.loop import train
+from unswayed.training.prepare import prepare
 
 CAP = 8
 

@@ -17,7 +17,7 @@ from unswayed.core.types import LossOutput, PairedBatch
 from unswayed.engine.base import Capability, Scored
 from unswayed.methods import build, method
 from unswayed.methods.base import METHODS, TeacherCompletions
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
 
 @pytest.fixture(autouse=True)

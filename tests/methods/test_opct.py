@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import runs
-import unswayed.train.loop
+import unswayed.training.loop
 from unswayed.config.methods import CompletionConfig, OPCTConfig
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError, DataError
@@ -18,8 +18,8 @@ from unswayed.engine.hf import CAPABILITIES
 from unswayed.engine.hf.engine import HFEngine
 from unswayed.methods import Step
 from unswayed.methods.base import Source, weigh
-from unswayed.train.loop import train
-from unswayed.train.prepare import prepare
+from unswayed.training.loop import train
+from unswayed.training.prepare import prepare
 
 TAGS = ((7,), (8,))
 
@@ -233,14 +233,14 @@ def test_dropping_everything_says_so(tmp_path: Path, tiny_model_dir: Path) -> No
 def test_truncated_rows_are_counted_in_the_metrics(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = unswayed.train.loop.load_engine
+    real = unswayed.training.loop.load_engine
 
     def load_engine(*args: Any) -> HFEngine:
         engine = real(*args)
         engine.stop_ids = battery.STOPS
         return engine
 
-    monkeypatch.setattr(unswayed.train.loop, "load_engine", load_engine)
+    monkeypatch.setattr(unswayed.training.loop, "load_engine", load_engine)
     method, sampling = {"name": "opct", "truncated": "drop"}, {"max_new_tokens": 5, "rollouts_per_pair": 4}
     rows = train(runs.recipe(tmp_path, tiny_model_dir, method=method, sampling=sampling)).metrics()
     assert sum(row["truncated"] for row in rows) == sum(row["skipped"].get("truncated", 0) for row in rows) > 0

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from unswayed.cli.runs import app, find_runs
 from unswayed.core.errors import CheckpointError, ConfigError, UnswayedError
 from unswayed.core.files import append_jsonl, lock_holder, locked, write_json
-from unswayed.train import checkpoint
+from unswayed.training import checkpoint
 
 
 def make_run(folder: Path, steps: int = 0, every: int = 10, end: str = "") -> Path:

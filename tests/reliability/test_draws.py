@@ -19,11 +19,11 @@ from unswayed.config.recipe import Recipe
 from unswayed.core.files import read_jsonl
 from unswayed.core.types import PolicyRef, PromptPair, TokenizedPair
 from unswayed.engine.hf.engine import HFEngine
-from unswayed.train import checkpoint
-from unswayed.train.distributed import share
-from unswayed.train.loop import train
-from unswayed.train.prepare import prepare
-from unswayed.train.teacher_draws import DRAWS_FILE, Draws
+from unswayed.training import checkpoint
+from unswayed.training.distributed import share
+from unswayed.training.loop import train
+from unswayed.training.prepare import prepare
+from unswayed.training.teacher_draws import DRAWS_FILE, Draws
 
 METHODS: dict[str, dict[str, Any]] = {"bct": {"name": "bct"}, "bct_soft": {"name": "bct_soft"}, "sft": {"name": "sft"}}
 TEACHER = PolicyRef("teacher", 0, (), "weights")

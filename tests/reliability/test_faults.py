@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import runs
-import unswayed.train.loop
+import unswayed.training.loop
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import (
     CheckpointError,
@@ -29,8 +29,8 @@ from unswayed.core.errors import (
 )
 from unswayed.core.files import locked
 from unswayed.engine.hf.engine import HFEngine
-from unswayed.train import checkpoint
-from unswayed.train.loop import Run, train
+from unswayed.training import checkpoint
+from unswayed.training.loop import Run, train
 
 
 def _adapter(run: Run) -> bytes:
@@ -417,6 +417,6 @@ def test_all_targets_empty_is_refused_before_weights_load(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.write_pairs(tmp_path / "pairs.jsonl", [{**row, "target": None} for row in runs.ROWS])
-    monkeypatch.setattr(unswayed.train.loop, "load_engine", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(unswayed.training.loop, "load_engine", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(DataError, match="no row has a `target`"):
         train(runs.recipe(tmp_path, tiny_model_dir, method={"name": "sft", "source": "target"}))

@@ -20,11 +20,11 @@ from unswayed.engine.policy import EnginePolicy
 from unswayed.evals import suite as base
 from unswayed.evals.probe import is_probe, probe_suite
 from unswayed.evals.suite import Suite
-from unswayed.train import checkpoint
-from unswayed.train import probes as monitor
-from unswayed.train.loop import train
-from unswayed.train.probes import Monitor, Probe, probes_of, summary_lines
-from unswayed.train.trackers import Trackers
+from unswayed.training import checkpoint
+from unswayed.training import probes as monitor
+from unswayed.training.loop import train
+from unswayed.training.probes import Monitor, Probe, probes_of, summary_lines
+from unswayed.training.trackers import Trackers
 
 GROUPS = [f"g{i}" for i in range(40)]
 
@@ -143,7 +143,7 @@ def test_a_kill_between_a_look_and_its_checkpoint_repeats_the_look(
 def test_what_cannot_be_asked_is_refused_before_weights_are_loaded(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unswayed.train.loop.load_engine", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr("unswayed.training.loop.load_engine", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(ConfigError, match="no suite 'toy/absent'"):
         train(recipe(tmp_path, tiny_model_dir, eval=[{"suite": "toy/absent"}]))
 

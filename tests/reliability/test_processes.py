@@ -21,9 +21,9 @@ from unswayed.config.recipe import Recipe
 from unswayed.core.files import locked, read_jsonl
 from unswayed.core.log import show_logs
 from unswayed.engine.hf.engine import HFEngine
-from unswayed.train import checkpoint
-from unswayed.train.distributed import World, join
-from unswayed.train.loop import train
+from unswayed.training import checkpoint
+from unswayed.training.distributed import World, join
+from unswayed.training.loop import train
 
 METHODS: dict[str, dict[str, Any]] = {
     "opct": {"name": "opct"},

@@ -16,8 +16,8 @@ import runs
 from unswayed.core.signals import stop_signals
 from unswayed.core.types import Completion, Message, SamplingParams
 from unswayed.engine.policy import Policy
-from unswayed.train import checkpoint, loop
-from unswayed.train.loop import Run, train
+from unswayed.training import checkpoint, loop
+from unswayed.training.loop import Run, train
 
 SUITES = ("sycophancy/suggested_answer", "sycophancy/are_you_sure")
 

@@ -20,7 +20,7 @@ from unswayed.core.files import dump_json
 from unswayed.core.printable import printable
 from unswayed.core.progress import size
 from unswayed.models.gguf.aliases import ALIASES
-from unswayed.train.token_cache import token_folder
+from unswayed.training.token_cache import token_folder
 
 KEYS = (
     "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "DEEPSEEK_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY",

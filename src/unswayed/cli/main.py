@@ -23,7 +23,7 @@ from unswayed.core.launcher import refuse_several
 from unswayed.core.log import SAFE_STDERR, show_logs
 from unswayed.core.plugins import import_plugin
 from unswayed.core.printable import printable
-from unswayed.train.distributed import should_report
+from unswayed.training.distributed import should_report
 
 # Name and one line of help, in the order `--help` shows them. `unswayed.cli.NAME` holds the function NAME, or the
 # typer app `app` of a group of commands.

@@ -17,7 +17,7 @@ from unswayed.cli.options import Json
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
 from unswayed.core.files import dump_json, lock_holder, locked, read_jsonl, remove_tree
 from unswayed.core.printable import printable
-from unswayed.train import checkpoint
+from unswayed.training import checkpoint
 
 log = logging.getLogger(__name__)
 State = Literal["running", "done", "failed", "interrupted"]

@@ -30,11 +30,11 @@ def train(
     """
     from unswayed.config.recipe import Recipe
     from unswayed.core.launcher import is_main
-    from unswayed.train.probes import probes_of, summary_lines
+    from unswayed.training.probes import probes_of, summary_lines
 
     loaded = Recipe.load(recipe, set=set_ or ())
     if dry_run:
-        from unswayed.train.prepare import prepare
+        from unswayed.training.prepare import prepare
 
         if not is_main():
             return
@@ -53,7 +53,7 @@ def train(
         print(json_.dumps(plan, indent=2) if json else "\n".join(f"{key:22} {value}" for key, value in plan.items()))
         return
 
-    from unswayed.train.loop import train as run_recipe
+    from unswayed.training.loop import train as run_recipe
 
     shown = shows_progress()
     run = run_recipe(loaded, resume=resume, fresh=fresh, progress=shown, trust_remote_code=trust_remote_code)

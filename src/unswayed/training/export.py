@@ -12,7 +12,7 @@ from unswayed.core.files import dump_json, fsync_path, remove_tree
 from unswayed.core.hashing import TOKENIZER_FILES
 
 if TYPE_CHECKING:
-    from unswayed.train.prepare import Prepared
+    from unswayed.training.prepare import Prepared
 
 
 def export_adapter(run_dir: Path, checkpoint: Path, prepared: Prepared, facts: Mapping[str, Any]) -> Path:

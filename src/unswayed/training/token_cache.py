@@ -42,7 +42,7 @@ CODE = (
     "chat/template.py",
     "chat/spans.py",
     "data/labelled.py",
-    "train/token_cache.py",
+    "training/token_cache.py",
 )
 
 Ids = tuple[int, ...]

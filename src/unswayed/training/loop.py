@@ -2,8 +2,8 @@
 
 A step collects rows, adds up gradients over micro-batches, checks that everything is finite, divides once and updates,
 once or as often as the method asks, and writes one row of metrics. Whatever happens in between, the run folder stays
-readable and the run can go on. Of several processes (see `unswayed.train.distributed`) each takes a share of a step's
-pairs, all take the same optimizer step, and the main one alone writes.
+readable and the run can go on. Of several processes (see `unswayed.training.distributed`) each takes a share of a
+step's pairs, all take the same optimizer step, and the main one alone writes.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from unswayed.core.signals import stop_signals
 from unswayed.engine.base import Engine
 from unswayed.engine.configured import load_engine
 from unswayed.engine.policy import EnginePolicy
-from unswayed.train import checkpoint as checkpoints
-from unswayed.train.callbacks import Callback
-from unswayed.train.distributed import World, join
-from unswayed.train.export import export_adapter
-from unswayed.train.prepare import Prepared, prepare
-from unswayed.train.probes import Monitor, Probe, probes_of
-from unswayed.train.run_folder import RunState
-from unswayed.train.step import take_step
-from unswayed.train.teacher_draws import Draws
-from unswayed.train.trackers import Trackers
+from unswayed.training import checkpoint as checkpoints
+from unswayed.training.callbacks import Callback
+from unswayed.training.distributed import World, join
+from unswayed.training.export import export_adapter
+from unswayed.training.prepare import Prepared, prepare
+from unswayed.training.probes import Monitor, Probe, probes_of
+from unswayed.training.run_folder import RunState
+from unswayed.training.step import take_step
+from unswayed.training.teacher_draws import Draws
+from unswayed.training.trackers import Trackers
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ data.json      hash of the pairs and of their tokens      FAILED.json   why it s
                (and sets for evaluation only in them)     probes.jsonl  what was looked at during training
 model.json     hashes of weights, tokenizer, teacher      metrics.jsonl one row a step
 env.json       versions, machine                          rollouts/     every completion, one file a step
-checkpoints/   see `unswayed.train.checkpoint`                  adapter/      the result, a plain PEFT folder
+checkpoints/   see `unswayed.training.checkpoint`                  adapter/      the result, a plain PEFT folder
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
 from unswayed.core.files import remove_temporary, remove_tree, rewrite_jsonl, write_json
 from unswayed.core.launcher import world_size
-from unswayed.train.checkpoint import list_checkpoints
-from unswayed.train.prepare import Prepared
+from unswayed.training.checkpoint import list_checkpoints
+from unswayed.training.prepare import Prepared
 
 log = logging.getLogger(__name__)
 ALLOWED = "evaluation_only"

@@ -23,8 +23,8 @@ from unswayed.data.read import read_pairs
 from unswayed.engine.configured import capabilities_of
 from unswayed.methods import Method, Tokens, build
 from unswayed.models import ModelSource, resolve
-from unswayed.train import token_cache as tokencache
-from unswayed.train.token_cache import Rendered
+from unswayed.training import token_cache as tokencache
+from unswayed.training.token_cache import Rendered
 
 log = logging.getLogger(__name__)
 

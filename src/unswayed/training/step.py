@@ -19,10 +19,10 @@ from unswayed.core.files import write_jsonl
 from unswayed.core.types import SamplingParams
 from unswayed.engine.base import Engine, Learner, Sums
 from unswayed.methods import Collected, Step
-from unswayed.train.distributed import World, share, together
-from unswayed.train.prepare import Prepared
-from unswayed.train.run_folder import RunState
-from unswayed.train.teacher_draws import Draws
+from unswayed.training.distributed import World, share, together
+from unswayed.training.prepare import Prepared
+from unswayed.training.run_folder import RunState
+from unswayed.training.teacher_draws import Draws
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
