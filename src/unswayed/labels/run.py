@@ -41,7 +41,7 @@ from unswayed.core.printable import printable
 from unswayed.core.signals import StopSignals
 from unswayed.core.types import PromptPair
 from unswayed.data.labelled import attach, given_target
-from unswayed.data.read import read_pairs, write_pairs
+from unswayed.data.read import hash_data, read_data, write_pairs
 from unswayed.engine.hf.load import check_adapter
 from unswayed.engine.policy import LoadedPolicy, load_policy
 from unswayed.labels.base import Context, messages_of
@@ -83,8 +83,7 @@ def prepare_labels(
             of which has the target that the labeller needs.
     """
     labeller = recipe.labeller
-    path = Path(recipe.data.train)
-    pairs = read_pairs(path, allow_identical=recipe.data.allow_identical)[: recipe.data.limit]
+    path, pairs = read_data(recipe.data)
     source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
     if recipe.model.adapter is not None:
         check_adapter(recipe.model.adapter)
@@ -108,7 +107,7 @@ def prepare_labels(
         )
     if labeller.needs_target and not any(map(given_target, pairs)):
         raise DataError(f"{path}: no row has a `target`, and {labeller.name} chooses by nothing else")
-    return PreparedLabels(recipe, chat, tuple(pairs), hash_file(path))
+    return PreparedLabels(recipe, chat, tuple(pairs), hash_data(path, recipe.data.columns))
 
 
 def label(
