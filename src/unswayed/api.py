@@ -17,7 +17,7 @@ from unswayed.core.errors import ConfigError
 from unswayed.core.files import remove_tree
 from unswayed.core.hashing import hash_file, hash_tokenizer, hash_weights
 from unswayed.core.types import PromptPair
-from unswayed.data.read import as_pairs, write_pairs
+from unswayed.data.read import read_pairs, write_pairs
 from unswayed.training.callbacks import Callback
 from unswayed.training.loop import Run, train
 
@@ -155,7 +155,13 @@ class Trainer:
         tables["method"]["name"] = self.method
         tables["save"]["dir"] = str(save_dir)
         tables["model"]["id"] = _model_id(given.pop("model"), given.pop("tokenizer", None), save_dir / f"{name}-model")
-        tables["data"]["train"] = str(_pairs_file(given.pop("pairs"), save_dir / f"{name}-pairs.jsonl"))
+        tables["data"]["train"] = str(
+            _pairs_file(
+                given.pop("pairs"),
+                save_dir / f"{name}-pairs.jsonl",
+                need_teacher=given.get("source", tables["method"].get("source")) != "target",
+            )
+        )
         if "lora" in given:
             tables["lora"] = {**_lora_table(given.pop("lora")), **tables.get("lora", {})}
         self.callbacks: Sequence[Callback] = tuple(given.pop("callbacks", ()))
@@ -214,12 +220,14 @@ class ACT(Trainer):
         super().__init__(settings)
 
 
-def _pairs_file(pairs: str | Path | Iterable[PromptPair | Mapping[str, Any]], path: Path) -> Path:
+def _pairs_file(
+    pairs: str | Path | Iterable[PromptPair | Mapping[str, Any]], path: Path, *, need_teacher: bool
+) -> Path:
     """Return a file of the pairs, written to `path` where they are in memory."""
     if isinstance(pairs, str | Path):
         return Path(pairs)
     draft = path.with_name(f"{path.stem}-draft{path.suffix}")
-    write_pairs(draft, as_pairs(pairs))
+    write_pairs(draft, read_pairs(pairs, allow_identical=True, need_teacher=need_teacher))
     try:
         if path.exists() and hash_file(path) != hash_file(draft):
             raise ConfigError(f"{path} holds other pairs; choose another name, or pass that file")

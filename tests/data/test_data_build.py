@@ -10,7 +10,7 @@ import pytest
 
 import unswayed as uw
 from unswayed.core import files as rundir
-from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.errors import ConfigError, DataError, UnswayedError
 from unswayed.core.hashing import hash_file
 from unswayed.core.types import Message, PromptPair
 from unswayed.data.build.hints import HintSpec
@@ -209,7 +209,7 @@ def test_a_failed_build_leaves_no_manifest(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("unswayed.data.read.write_atomic", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UnswayedError, match="the disk is full"):
         build_files(spec, output, force=True)
     assert not manifest_of(output).exists()
     assert rundir.write_atomic is not full

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,12 +79,15 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     def serve(texts: dict[str, str]) -> list[str]:
         asked: list[str] = []
 
-        def get(url: str, **_: Any) -> SimpleNamespace:
+        def stream(_: str, url: str, **__: Any) -> AbstractContextManager[SimpleNamespace]:
             asked.append(url)
             found = next((text for end, text in texts.items() if url.endswith(end)), None)
-            return SimpleNamespace(status_code=404 if found is None else 200, content=(found or "").encode())
+            answer = SimpleNamespace(
+                status_code=404 if found is None else 200, iter_bytes=lambda: [(found or "").encode()]
+            )
+            return nullcontext(answer)
 
-        monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(get=get))
+        monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(stream=stream))
         return asked
 
     return serve

@@ -13,10 +13,9 @@ from typing import Any
 import typer
 
 from unswayed._version import __version__
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, print_json
 from unswayed.core.cache_root import cache_root
 from unswayed.core.errors import UnswayedError
-from unswayed.core.files import dump_json
 from unswayed.core.printable import printable
 from unswayed.core.progress import size
 from unswayed.models.gguf.aliases import ALIASES
@@ -47,7 +46,10 @@ BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 def doctor(as_json: Json = False) -> None:
     """Check this machine: versions, accelerator, memory, disk, models, and which keys are set (names only)."""
     report = examine()
-    typer.echo(dump_json(report) if as_json else render(report), nl=False)
+    if as_json:
+        print_json(report)
+    else:
+        typer.echo(render(report), nl=False)
     if report["problems"]:
         raise typer.Exit(UnswayedError.exit_code)
 

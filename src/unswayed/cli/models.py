@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, print_json
 from unswayed.core.errors import ConfigError, UnswayedError
-from unswayed.core.files import dump_json
 from unswayed.core.printable import printable
 from unswayed.core.progress import size
 from unswayed.models.cache import cached_folders, problems_of, read_manifest
@@ -57,7 +56,7 @@ def list_(as_json: Json = False) -> None:
         if folder not in known
     ]
     if as_json:
-        typer.echo(dump_json({"aliases": aliases, "converted": others}), nl=False)
+        print_json({"aliases": aliases, "converted": others})
         return
     for row in aliases:
         held = f"{size(row['bytes_on_disk'])} at {row['path']}" if row["path"] else ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from unswayed.core.files import dump_json
 from unswayed.core.log import LOGGER
+from unswayed.core.printable import printable_json
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that needs no weights, then stop.")]
@@ -17,3 +19,8 @@ Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python tha
 def shows_progress() -> bool:
     """Return whether long work shows how far it is: not with `--quiet`."""
     return LOGGER.isEnabledFor(logging.INFO)
+
+
+def print_json(value: Any) -> None:
+    """Print a result as JSON; characters that a terminal would obey are escaped."""
+    typer.echo(printable_json(dump_json(value)), nl=False)

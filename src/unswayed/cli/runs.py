@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, print_json
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
-from unswayed.core.files import dump_json, lock_holder, locked, read_jsonl, remove_tree
+from unswayed.core.files import lock_holder, locked, read_jsonl, remove_tree
 from unswayed.core.printable import printable
 from unswayed.training import checkpoint
 
@@ -92,7 +92,7 @@ def list_(root: Root = Path("runs"), as_json: Json = False) -> None:
     """
     runs = find_runs(root)
     if as_json:
-        typer.echo(dump_json([_facts(run) for run in runs]), nl=False)
+        print_json([_facts(run) for run in runs])
     elif runs:
         rows = [
             (run.name, run.state, "-" if run.step is None else str(run.step), _names(run.checkpoints[-1:]) or "-")
@@ -116,7 +116,7 @@ def verify(root: Root = Path("runs"), as_json: Json = False) -> None:
             {**_facts(run), "checks": [{"what": what, "problems": problems} for what, problems in checks]}
             for run, checks in found.items()
         ]
-        typer.echo(dump_json(results), nl=False)
+        print_json(results)
     else:
         rows = [
             (run.name, what, "; ".join(problems) or "ok") for run, checks in found.items() for what, problems in checks

@@ -100,11 +100,11 @@ def show(
     Example: unswayed show recipes/opct.toml --pair q17 --completion "Yes."
     """
     from unswayed.chat.render import Chat
-    from unswayed.data.read import read_pairs
+    from unswayed.data.read import read_data
     from unswayed.models import resolve
 
     plan = _plan(recipe, pairs, model, set_ or [])
-    rows = read_pairs(plan.data.train, allow_identical=plan.data.allow_identical)[: plan.data.limit]
+    _, rows = read_data(plan.data, need_teacher=not plan.method.trains_on_targets)
     chosen = _choose(rows, pair or [], number, plan.data.train)
     source = resolve(plan.model.id, revision=plan.model.revision, trust_remote_code=trust_remote_code)
     chat = Chat.load(

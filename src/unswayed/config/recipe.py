@@ -50,7 +50,13 @@ class DataConfig(Table):
     """The pairs."""
 
     # The file may move; its bytes may not: a resume compares their hash, and that of the tokens they became.
-    train: str = operational(description="pairs as JSONL or Parquet; a relative path starts at the working folder")
+    train: str = operational(
+        description="pairs: JSONL, CSV, Parquet, a save_to_disk folder, or hub:OWNER/NAME[@REVISION][:SPLIT]; a "
+        "relative path starts at the working folder"
+    )
+    columns: dict[str, str] = operational(
+        default_factory=dict, description="what the pairs call a column, by our name for it: prompt = 'question'"
+    )
     allow_identical: bool = science(False, description="accept pairs whose two prompts are equal (anchor pairs)")
     limit: int | None = science(None, ge=1, description="use only the first rows")
     allow_evaluation_only: bool = science(

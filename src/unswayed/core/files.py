@@ -5,7 +5,9 @@ Every other module writes through this one, so the order "write, fsync file, ren
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import glob
 import json
 import os
 import re
@@ -17,8 +19,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from unswayed.core.errors import ConfigError, DataError, LockedError
+from unswayed.core.errors import ConfigError, DataError, LockedError, UnswayedError
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -214,3 +217,44 @@ def remove_temporary(folder: Path) -> None:
             remove_tree(path, folder)
         else:
             path.unlink()
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it; the temporary files of running processes stay."""
+    for left in path.parent.glob(f".tmp-{glob.escape(path.name)}-*"):
+        pid = left.name.rpartition("-")[2]
+        if not pid.isdecimal() or len(pid) > 9 or left.name != f".tmp-{path.name}-{pid}" or _runs(int(pid)):
+            continue
+        if left.is_dir() and not left.is_symlink():
+            remove_tree(left, path.parent)
+        else:
+            left.unlink()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def writing(place: Path, advice: str) -> Iterator[None]:
+    """Turn what the operating system refuses while `place` is written into an error that says what to do.
+
+    Raises:
+        UnswayedError: the disk is full.
+        ConfigError: the path cannot be written for another reason.
+    """
+    shown = str(place) if len(str(place)) <= 300 else f"{str(place)[:150]} … {str(place)[-100:]}"
+    if "\0" in str(place):
+        raise ConfigError(f"{shown}: a path cannot hold a NUL character; {advice}")
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise UnswayedError(f"{shown}: the disk is full; make room, or {advice}") from error
+        raise ConfigError(f"{shown}: cannot be written ({error.strerror or error}); {advice}") from error

@@ -38,7 +38,7 @@ from unswayed.core.progress import Progress
 from unswayed.core.signals import stop_signals
 from unswayed.core.types import PromptPair
 from unswayed.data.labelled import attach, given_target
-from unswayed.data.read import read_pairs, write_pairs
+from unswayed.data.read import hash_data, read_data, write_pairs
 from unswayed.engine.hf.load import check_adapter
 from unswayed.engine.policy import LoadedPolicy, load_policy
 from unswayed.labels.base import Context, messages_of
@@ -79,8 +79,7 @@ def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> P
             of which has the target that the labeller needs.
     """
     labeller = recipe.labeller
-    path = Path(recipe.data.train)
-    pairs = read_pairs(path, allow_identical=recipe.data.allow_identical)[: recipe.data.limit]
+    path, pairs = read_data(recipe.data)
     source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
     if recipe.model.adapter is not None:
         check_adapter(recipe.model.adapter)
@@ -104,7 +103,7 @@ def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> P
         )
     if labeller.needs_target and not any(map(given_target, pairs)):
         raise DataError(f"{path}: no row has a `target`, and {labeller.name} chooses by nothing else")
-    return PreparedLabels(recipe, chat, tuple(pairs), hash_file(path))
+    return PreparedLabels(recipe, chat, tuple(pairs), hash_data(path, recipe.data.columns))
 
 
 def label(

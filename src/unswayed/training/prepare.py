@@ -14,12 +14,13 @@ from unswayed.chat.check import check_pairs
 from unswayed.chat.render import Chat
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError, DataError
-from unswayed.core.hashing import hash_file, hash_json, hash_tokenizer, model_identity
+from unswayed.core.hashing import hash_json, hash_tokenizer, model_identity
 from unswayed.core.seeding import rng
 from unswayed.core.types import PromptPair, TokenizedPair
 from unswayed.data import labelled
 from unswayed.data.evaluation_only import refuse_evaluation_only
-from unswayed.data.read import read_pairs
+from unswayed.data.read import hash_data, locate_data, read_data, read_pairs
+from unswayed.data.sides import require_sides, side_warnings
 from unswayed.engine.configured import capabilities_of
 from unswayed.methods import Method, Tokens, build
 from unswayed.models import ModelSource, resolve
@@ -96,11 +97,16 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
             f"method {recipe.method.name!r} needs {', '.join(missing)}, which this engine lacks; use "
             + ", and ".join(method.needs[need] for need in missing)
         )
-    path = Path(recipe.data.train)
-    pairs = read_pairs(path, allow_identical=recipe.data.allow_identical)[: recipe.data.limit]
-    anchors = _read_anchors(recipe, pairs)
+    given = recipe.method.trains_on_targets
+    path, pairs = read_data(recipe.data, need_teacher=not given)
+    anchor_path = None if recipe.data.anchors is None else locate_data(recipe.data.anchors)
+    anchors = [] if anchor_path is None else _read_anchors(recipe, anchor_path, pairs)
+    if not given:
+        require_sides(path, pairs)
+        for warning in side_warnings(pairs):
+            log.warning(warning)
     evaluation_only: dict[str, str] = {}
-    for file, rows in ((path, pairs), (Path(recipe.data.anchors or path), anchors)):
+    for file, rows in ((path, pairs), (anchor_path or path, anchors)):
         evaluation_only |= refuse_evaluation_only(file, rows, allowed=recipe.data.allow_evaluation_only) if rows else {}
     for name in evaluation_only:
         log.warning("%s is for evaluation only; the recipe allows training on it, and the run records that", name)
@@ -113,7 +119,6 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
     )
     check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
     rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
-    given = recipe.method.trains_on_targets
     rendered = tokencache.obtain(
         rows, chat, lambda: _render(chat, rows, longest, given), max_new_tokens=longest, targets=given
     )
@@ -133,10 +138,10 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
         method=method,
         pairs=tuple(tokenized),
         model_identity=model_identity(source.path, source.revision),
-        data_sha256=hash_file(path),
+        data_sha256=hash_data(path, recipe.data.columns),
         steps=steps,
         anchors=tuple(held),
-        anchors_sha256=hash_file(Path(recipe.data.anchors)) if recipe.data.anchors else "",
+        anchors_sha256=hash_data(anchor_path, recipe.data.columns) if anchor_path else "",
         evaluation_only=evaluation_only,
     )
 
@@ -180,10 +185,8 @@ def _identity(pairs: Sequence[TokenizedPair], sha256: str) -> dict[str, object]:
     return {"rows": len(pairs), "sha256": sha256, "tokens_sha256": rendered}
 
 
-def _read_anchors(recipe: Recipe, pairs: Sequence[PromptPair]) -> list[PromptPair]:
-    if recipe.data.anchors is None:
-        return []
-    anchors = read_pairs(recipe.data.anchors, allow_identical=True)
+def _read_anchors(recipe: Recipe, path: Path, pairs: Sequence[PromptPair]) -> list[PromptPair]:
+    anchors = read_pairs(path, allow_identical=True, columns=recipe.data.columns)
     known = {pair.id for pair in pairs}
     twice = [pair.id for pair in anchors if pair.id in known]
     if twice:

@@ -68,6 +68,7 @@ class Spec(StrictModel):
         allow_evaluation_only: build from sets whose authors ask that nobody trains on them; the manifest records it.
         topics: keep only these; None keeps all.
         n: how many of what the kind's pairs are about, taken from the topics in turn; None takes all.
+        columns: what files of items and facts call a column, by our name for it.
         templates: files of phrasings (see `unswayed.perturb.templates`), read before `families` are looked up.
         families: perturbations by name; None takes every one that the kind has.
         phrasings: wordings of each family; None takes all.
@@ -80,6 +81,7 @@ class Spec(StrictModel):
     allow_evaluation_only: bool = False
     topics: list[str] | None = None
     n: int | None = Field(None, ge=1)
+    columns: dict[str, str] = Field({})
     templates: list[str] = Field([])
     families: list[str] | None = None
     phrasings: list[int] | None = None
