@@ -105,14 +105,7 @@ def recipes(folder: Path, seed: int, steps: int) -> dict[str, Recipe]:
     }
 
 
-def run_demo(
-    folder: Path,
-    *,
-    seed: int = 0,
-    steps: int = 16,
-    questions: int = 36,
-    progress: bool = False,
-) -> Report:
+def run_demo(folder: Path, *, seed: int = 0, steps: int = 16, questions: int = 36, progress: bool = False) -> Report:
     """Run the demo below `folder` and return its report; the same call again goes on where it stopped.
 
     Raises:

@@ -46,6 +46,7 @@ from unswayed.labels.labellers import LABELLERS
 from unswayed.labels.parts import build_judge, build_scorer
 from unswayed.labels.summary import summarise
 from unswayed.models import resolve
+from unswayed.models.source import resolve_chat
 
 log = logging.getLogger(__name__)
 ABOUT, MODELS, CANDIDATES, SUMMARY = "label.json", "models.json", "candidates.jsonl", "summary.json"
@@ -81,18 +82,12 @@ def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> P
     labeller = recipe.labeller
     path = Path(recipe.data.train)
     pairs = read_pairs(path, allow_identical=recipe.data.allow_identical)[: recipe.data.limit]
-    source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
     if recipe.model.adapter is not None:
         check_adapter(recipe.model.adapter)
     for part in (getattr(labeller, "scorer", None), getattr(labeller, "judge", None)):
         if part is not None and part.model is not None:
             resolve(part.model, revision=getattr(part, "revision", None))
-    chat = Chat.load(
-        source.path,
-        template_kwargs=recipe.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=recipe.chat.allow_special_tokens,
-    )
+    _, chat = resolve_chat(recipe.model, recipe.chat, trust_remote_code=trust_remote_code)
     for warning in check_pairs(chat, pairs, recipe.max_new_tokens).warnings:
         log.warning(warning)
     prefilled = [f"pair {pair.id}" for pair in pairs if messages_of(pair, labeller)[-1].role == "assistant"]

@@ -144,13 +144,7 @@ def _check_shares(recipe: Recipe, world: World) -> None:
         )
 
 
-def _run(
-    prepared: Prepared,
-    probes: Sequence[Probe],
-    state: RunState,
-    world: World,
-    progress: bool,
-) -> Run:
+def _run(prepared: Prepared, probes: Sequence[Probe], state: RunState, world: World, progress: bool) -> Run:
     recipe = prepared.recipe
     folder, start, finished = world.on_main(lambda: _newest(prepared, state))
     run = Run(state.path, state.path / "adapter", prepared.steps, recipe)

@@ -23,6 +23,7 @@ from unswayed.data.read import read_pairs
 from unswayed.engine.hf.engine import HFEngine
 from unswayed.methods import Method, Tokens, build
 from unswayed.models import ModelSource, resolve
+from unswayed.models.source import resolve_chat
 from unswayed.train import token_cache as tokencache
 from unswayed.train.token_cache import Rendered
 
@@ -104,13 +105,7 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
         evaluation_only |= refuse_evaluation_only(file, rows, allowed=recipe.data.allow_evaluation_only) if rows else {}
     for name in evaluation_only:
         log.warning("%s is for evaluation only; the recipe allows training on it, and the run records that", name)
-    source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
-    chat = Chat.load(
-        source.path,
-        template_kwargs=recipe.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=recipe.chat.allow_special_tokens,
-    )
+    source, chat = resolve_chat(recipe.model, recipe.chat, trust_remote_code=trust_remote_code)
     check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
     rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
     given = getattr(recipe.method, "source", None) == "target"

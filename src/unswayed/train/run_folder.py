@@ -20,7 +20,7 @@ from typing import Any
 from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
-from unswayed.core.files import remove_temporary, remove_tree, rewrite_jsonl, write_json
+from unswayed.core.files import remove_entries, remove_temporary, rewrite_jsonl, write_json
 from unswayed.core.launcher import world_size
 from unswayed.train.checkpoint import list_checkpoints
 from unswayed.train.prepare import Prepared
@@ -53,7 +53,7 @@ class RunState:
         remove_temporary(self.path / "checkpoints")
         remove_temporary(self.path / "rollouts")
         if fresh:
-            self._clear()
+            remove_entries(self.path, "*", keep="LOCK")
         if (self.path / "recipe.json").exists():
             if not resume:
                 raise ConfigError(
@@ -125,15 +125,6 @@ class RunState:
             )
         except OSError as second:
             log.warning("%s cannot be written: %s", self.path / "FAILED.json", second)
-
-    def _clear(self) -> None:
-        for path in sorted(self.path.iterdir()):
-            if path.name == "LOCK":
-                continue
-            if path.is_dir() and not path.is_symlink():
-                remove_tree(path, self.path)
-            else:
-                path.unlink()
 
     def _check_same(self) -> None:
         before = Recipe.from_dict(

@@ -30,12 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def take_step(
-    number: int,
-    prepared: Prepared,
-    engine: HFEngine,
-    draws: Draws,
-    state: RunState,
-    world: World,
+    number: int, prepared: Prepared, engine: HFEngine, draws: Draws, state: RunState, world: World
 ) -> dict[str, Any]:
     """Collect rows once, make the updates that the method asks for, and return the step's row of metrics.
 

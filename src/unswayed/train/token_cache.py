@@ -62,12 +62,7 @@ def token_folder() -> Path:
 
 
 def obtain(
-    pairs: Sequence[PromptPair],
-    chat: Chat,
-    render: Callable[[], Rendered],
-    *,
-    max_new_tokens: int,
-    targets: bool,
+    pairs: Sequence[PromptPair], chat: Chat, render: Callable[[], Rendered], *, max_new_tokens: int, targets: bool
 ) -> Rendered:
     """Return what `render` returns for these pairs, from the cache where it is known.
 
