@@ -36,11 +36,7 @@ from unswayed.train.loop import train
 log = logging.getLogger(__name__)
 MODEL = "smollm2-135m"
 MARGIN = 0.05
-SETS = {
-    "seen": "trained phrasings",
-    "phrasings": "held-out phrasings",
-    "topics": "held-out topics",
-}
+SETS = {"seen": "trained phrasings", "phrasings": "held-out phrasings", "topics": "held-out topics"}
 
 
 @dataclass(frozen=True)

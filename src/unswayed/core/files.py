@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, append-only logs, locks, and the one function that deletes.
+"""Write files whole or not at all, append to logs, lock folders, and delete folders.
 
 Every other module writes through this one, so the order "write, fsync file, rename, fsync folder" is kept in one place.
 """

@@ -68,11 +68,7 @@ def read_lines(path: Path) -> list[tuple[int, dict[str, Any] | str]]:
 
 
 def read_named(
-    path: Path,
-    what: str,
-    columns: Columns,
-    make: Callable[[dict[str, Any]], N],
-    problems_of: Callable[[N], list[str]],
+    path: Path, what: str, columns: Columns, make: Callable[[dict[str, Any]], N], problems_of: Callable[[N], list[str]]
 ) -> list[N]:
     """Return what a file's rows make, with no id twice.
 

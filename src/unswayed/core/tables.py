@@ -1,4 +1,4 @@
-"""Rows of a public file: JSONL, JSON, CSV, YAML or Parquet, as dictionaries. Strict, and running nothing."""
+"""Read the rows of a JSONL, JSON, CSV, YAML or Parquet file as dictionaries, strictly and without running code."""
 
 from __future__ import annotations
 

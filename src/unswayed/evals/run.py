@@ -32,16 +32,7 @@ from unswayed.evals.judged import Judging, judging
 from unswayed.evals.plan import Plan
 from unswayed.evals.records import Record, make_record
 from unswayed.evals.registry import suite as suite_by_name
-from unswayed.evals.results import (
-    EVAL,
-    RECORDS,
-    RESULTS,
-    Result,
-    about,
-    differences,
-    read_about,
-    read_records,
-)
+from unswayed.evals.results import EVAL, RECORDS, RESULTS, Result, about, differences, read_about, read_records
 from unswayed.evals.scoring.scorers import broken
 from unswayed.evals.suite import Suite
 from unswayed.judges.base import Judge

@@ -25,14 +25,7 @@ from unswayed.chat.check import check_pairs
 from unswayed.chat.render import Chat
 from unswayed.config.labels import LabelRecipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, Interrupted, UnswayedError
-from unswayed.core.files import (
-    append_jsonl,
-    keep_whole_batches,
-    locked,
-    read_jsonl,
-    remove_temporary,
-    write_json,
-)
+from unswayed.core.files import append_jsonl, keep_whole_batches, locked, read_jsonl, remove_temporary, write_json
 from unswayed.core.hashing import hash_file
 from unswayed.core.progress import Progress
 from unswayed.core.signals import stop_signals

@@ -83,12 +83,7 @@ def problems_of(folder: Path, *, full: bool = False) -> list[str]:
 
 
 def obtain(
-    folder: Path,
-    build: Callable[[Path], tuple[Path, Mapping[str, Any]]],
-    *,
-    what: str,
-    needs: int,
-    full: bool = False,
+    folder: Path, build: Callable[[Path], tuple[Path, Mapping[str, Any]]], *, what: str, needs: int, full: bool = False
 ) -> Path:
     """Return `folder`, built first where it is missing or damaged.
 
@@ -137,7 +132,7 @@ def _tidy(parent: Path) -> None:
 
 
 def seal(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Make every file of a folder durable, then write the manifest that vouches for them."""
+    """Make every file of a folder durable, then write the manifest with their hashes."""
     files = {}
     for path in sorted(folder.iterdir()):
         fsync_path(path)
@@ -169,7 +164,7 @@ def _check_space(folder: Path, needs: int) -> None:
 
 @contextmanager
 def _explained(folder: Path, needs: int) -> Iterator[None]:
-    """Turn what the operating system refuses into an error that says what to do."""
+    """Turn what the operating system refuses into an error with advice."""
     try:
         yield
     except UnswayedError:

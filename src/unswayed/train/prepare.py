@@ -1,4 +1,4 @@
-"""Everything about a run that can be known, and refused, before any weight is loaded."""
+"""Check everything about a run that can be checked before any weight is loaded."""
 
 from __future__ import annotations
 

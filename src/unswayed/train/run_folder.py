@@ -1,4 +1,4 @@
-"""The run folder as a record: what the run is, how far it came, how it ended.
+"""Keep the run folder: what the run is, how far it is, how it ended.
 
 recipe.json    every field, defaults filled in            DONE.json     it reached its last step
 data.json      hash of the pairs and of their tokens      FAILED.json   why it stopped, and what to do
@@ -36,10 +36,7 @@ class RunState:
     def __init__(self, path: Path, prepared: Prepared) -> None:
         self.path = path
         self.prepared = prepared
-        self.model_identity: dict[str, str] = {
-            "weights": prepared.model_identity,
-            "chat": prepared.chat.identity,
-        }
+        self.model_identity: dict[str, str] = {"weights": prepared.model_identity, "chat": prepared.chat.identity}
 
     def begin(self, *, resume: bool, fresh: bool) -> None:
         """Take the folder for this run.

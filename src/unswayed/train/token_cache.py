@@ -1,4 +1,4 @@
-"""Tokenised pairs on disk, so that a run on many pairs renders, checks and tokenises them once and not at every start.
+"""Keep tokenised pairs on disk, so that many pairs are rendered, checked and tokenised once, not at every start.
 
     CACHE/tokens/KEY.safetensors    ids of all rows end to end, their lengths, and the warnings about them
 
