@@ -36,11 +36,7 @@ from unswayed.training.loop import train
 log = logging.getLogger(__name__)
 MODEL = "smollm2-135m"
 MARGIN = 0.05
-SETS = {
-    "seen": "trained phrasings",
-    "phrasings": "held-out phrasings",
-    "topics": "held-out topics",
-}
+SETS = {"seen": "trained phrasings", "phrasings": "held-out phrasings", "topics": "held-out topics"}
 
 
 @dataclass(frozen=True)
@@ -105,14 +101,7 @@ def recipes(folder: Path, seed: int, steps: int) -> dict[str, Recipe]:
     }
 
 
-def run_demo(
-    folder: Path,
-    *,
-    seed: int = 0,
-    steps: int = 16,
-    questions: int = 36,
-    progress: bool = False,
-) -> Report:
+def run_demo(folder: Path, *, seed: int = 0, steps: int = 16, questions: int = 36, progress: bool = False) -> Report:
     """Run the demo below `folder` and return its report; the same call again goes on where it stopped.
 
     Raises:

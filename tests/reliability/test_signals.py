@@ -13,6 +13,7 @@ import harness
 import pytest
 
 import runs
+from unswayed.core import progress
 from unswayed.core.signals import stop_signals
 from unswayed.core.types import Completion, Message, SamplingParams
 from unswayed.engine.policy import Policy
@@ -144,6 +145,7 @@ def test_a_bar_that_cannot_be_drawn_ends_nothing(tmp_path: Path, tiny_model_dir:
 
     def program() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+        progress.EVERY = 0.0  # a line after every step
         if kind == "closed terminal":
             reader, writer = os.openpty()
         elif kind == "full disk":

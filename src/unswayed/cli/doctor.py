@@ -27,17 +27,8 @@ KEYS = (
     "TOGETHER_API_KEY", "UNSWAYED_JUDGE_KEY", "WANDB_API_KEY",
 )  # fmt: skip
 OPTIONAL = (
-    "bitsandbytes",
-    "flash-attn",
-    "httpx",
-    "inspect-ai",
-    "kernels",
-    "tensorboard",
-    "tinker",
-    "trackio",
-    "vllm",
-    "wandb",
-)
+    "bitsandbytes", "flash-attn", "httpx", "inspect-ai", "kernels", "tensorboard", "tinker", "trackio", "vllm", "wandb",
+)  # fmt: skip
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 SPARE = 0.5  # share of memory that weights may take: the rest is for activations, caches, adapter and optimizer
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}

@@ -147,8 +147,7 @@ def _problems(run: Run) -> Iterator[tuple[str, list[str]]]:
 
 @app.command()
 def prune(
-    root: Root = Path("runs"),
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    root: Root = Path("runs"), yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False
 ) -> None:
     """Delete all but the newest two whole checkpoints of every run that is not running.
 

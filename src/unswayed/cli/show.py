@@ -99,20 +99,13 @@ def show(
 
     Example: unswayed show recipes/opct.toml --pair q17 --completion "Yes."
     """
-    from unswayed.chat.render import Chat
     from unswayed.data.read import read_data
-    from unswayed.models import resolve
+    from unswayed.models.source import resolve_chat
 
     plan = _plan(recipe, pairs, model, set_ or [])
     _, rows = read_data(plan.data, need_teacher=not plan.method.trains_on_targets)
     chosen = _choose(rows, pair or [], number, plan.data.train)
-    source = resolve(plan.model.id, revision=plan.model.revision, trust_remote_code=trust_remote_code)
-    chat = Chat.load(
-        source.path,
-        template_kwargs=plan.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=plan.chat.allow_special_tokens,
-    )
+    _, chat = resolve_chat(plan.model, plan.chat, trust_remote_code=trust_remote_code)
     refused: DataError | None = None
     warnings: Iterable[str] = ()
     from unswayed.chat.check import check_pairs

@@ -4,7 +4,7 @@
     ├── ConfigError          2   a recipe, flag or name that cannot be used (also a ValueError)
     ├── LockedError          2   another process works in the same run folder
     ├── DataError            3   rows that cannot be used (also a ValueError)
-    ├── CheckpointError      4   no checkpoint that every byte vouches for
+    ├── CheckpointError      4   no intact checkpoint
     ├── OutOfMemoryError     5   one row alone does not fit (also a MemoryError)
     ├── NotFiniteError       6   a loss or gradient that is NaN or infinite (also an ArithmeticError)
     └── Interrupted         75   stopped by a signal after a clean save; run the same command to go on

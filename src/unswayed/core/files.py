@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, append-only logs, locks, and the one function that deletes.
+"""Write files whole or not at all, append to logs, lock folders, and delete folders.
 
 Every other module writes through this one, so the order "write, fsync file, rename, fsync folder" is kept in one place.
 """
@@ -210,12 +210,15 @@ def remove_tree(path: Path, root: Path) -> None:
 
 def remove_temporary(folder: Path) -> None:
     """Remove what an interrupted write left in `folder`. Call it only while holding the folder's lock."""
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.glob(".tmp-*")):
+    remove_entries(folder, ".tmp-*")
+
+
+def remove_entries(folder: Path, pattern: str, keep: str = "") -> None:
+    """Remove the files and folders directly in `folder` that fit a pattern, but not the one named `keep`."""
+    for path in sorted(folder.glob(pattern)):
         if path.is_dir() and not path.is_symlink():
             remove_tree(path, folder)
-        else:
+        elif path.name != keep:
             path.unlink()
 
 

@@ -1,4 +1,4 @@
-"""Text from models, data files and other machines, made safe to look at.
+"""Make text from models, data files and other machines safe to print.
 
 A terminal obeys escape sequences, a bidirectional mark reorders what the eye reads, a zero-width character hides a
 word from a search, and a spreadsheet runs a cell that begins with `=`. Text that we did not write goes through here

@@ -32,16 +32,7 @@ from unswayed.evals.judged import Judging, judging
 from unswayed.evals.plan import Plan
 from unswayed.evals.records import Record, make_record
 from unswayed.evals.registry import suite as suite_by_name
-from unswayed.evals.results import (
-    EVAL,
-    RECORDS,
-    RESULTS,
-    Result,
-    about,
-    differences,
-    read_about,
-    read_records,
-)
+from unswayed.evals.results import EVAL, RECORDS, RESULTS, Result, about, differences, read_about, read_records
 from unswayed.evals.scoring.scorers import broken
 from unswayed.evals.suite import Suite
 from unswayed.judges.base import Judge
@@ -90,7 +81,7 @@ def evaluate(
     if judged is not None:
         facts = judged.about(facts)
     if out is None:
-        made = _complete(policy, suite, judged, None, done=0, batch_size=batch_size, shown=progress)
+        made = _complete(policy, suite, judged, None, 0, batch_size, progress)
         return Result(facts, {record.key: record for record in made})
     folder = Path(out)
     with locked(folder):
@@ -116,7 +107,7 @@ def evaluate(
             done = _resume(folder / RECORDS, suite, batch_size)
             if judged is not None:
                 _judge_again(folder / RECORDS, suite, judged, batch_size)
-            _complete(policy, suite, judged, folder / RECORDS, done=done, batch_size=batch_size, shown=progress)
+            _complete(policy, suite, judged, folder / RECORDS, done, batch_size, progress)
             if policy.identity != facts["identity"]["policy"]:
                 raise UnswayedError(f"the policy changed while it was evaluated; delete {folder} and evaluate it again")
             result = Result(found or facts, read_records(folder / RECORDS))
@@ -140,14 +131,7 @@ def _check_room(policy: TextPolicy, suite: Suite) -> None:
 
 
 def _complete(
-    policy: TextPolicy,
-    suite: Suite,
-    judged: Judging | None,
-    path: Path | None,
-    *,
-    done: int,
-    batch_size: int,
-    shown: bool,
+    policy: TextPolicy, suite: Suite, judged: Judging | None, path: Path | None, done: int, batch_size: int, shown: bool
 ) -> list[Record]:
     """Sample and score everything from sample `done` on, batch by batch; return the records in order."""
     made: list[Record] = []

@@ -25,14 +25,7 @@ from unswayed.chat.check import check_pairs
 from unswayed.chat.render import Chat
 from unswayed.config.labels import LabelRecipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, Interrupted, UnswayedError
-from unswayed.core.files import (
-    append_jsonl,
-    keep_whole_batches,
-    locked,
-    read_jsonl,
-    remove_temporary,
-    write_json,
-)
+from unswayed.core.files import append_jsonl, keep_whole_batches, locked, read_jsonl, remove_temporary, write_json
 from unswayed.core.hashing import hash_file
 from unswayed.core.progress import Progress
 from unswayed.core.signals import stop_signals
@@ -46,6 +39,7 @@ from unswayed.labels.labellers import LABELLERS
 from unswayed.labels.parts import build_judge, build_scorer
 from unswayed.labels.summary import summarise
 from unswayed.models import resolve
+from unswayed.models.source import resolve_chat
 
 log = logging.getLogger(__name__)
 ABOUT, MODELS, CANDIDATES, SUMMARY = "label.json", "models.json", "candidates.jsonl", "summary.json"
@@ -80,18 +74,12 @@ def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> P
     """
     labeller = recipe.labeller
     path, pairs = read_data(recipe.data)
-    source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
     if recipe.model.adapter is not None:
         check_adapter(recipe.model.adapter)
     for part in (getattr(labeller, "scorer", None), getattr(labeller, "judge", None)):
         if part is not None and part.model is not None:
             resolve(part.model, revision=getattr(part, "revision", None))
-    chat = Chat.load(
-        source.path,
-        template_kwargs=recipe.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=recipe.chat.allow_special_tokens,
-    )
+    _, chat = resolve_chat(recipe.model, recipe.chat, trust_remote_code=trust_remote_code)
     for warning in check_pairs(chat, pairs, recipe.max_new_tokens).warnings:
         log.warning(warning)
     prefilled = [f"pair {pair.id}" for pair in pairs if messages_of(pair, labeller)[-1].role == "assistant"]

@@ -83,12 +83,7 @@ def problems_of(folder: Path, *, full: bool = False) -> list[str]:
 
 
 def obtain(
-    folder: Path,
-    build: Callable[[Path], tuple[Path, Mapping[str, Any]]],
-    *,
-    what: str,
-    needs: int,
-    full: bool = False,
+    folder: Path, build: Callable[[Path], tuple[Path, Mapping[str, Any]]], *, what: str, needs: int, full: bool = False
 ) -> Path:
     """Return `folder`, built first where it is missing or damaged.
 

@@ -70,11 +70,7 @@ def _local(id: str, revision: str | None, patterns: list[str], why: str) -> Path
     try:
         return Path(
             snapshot_download(
-                id,
-                revision=revision,
-                local_files_only=True,
-                allow_patterns=patterns,
-                ignore_patterns=list(UNWANTED),
+                id, revision=revision, local_files_only=True, allow_patterns=patterns, ignore_patterns=list(UNWANTED)
             )
         )
     except LocalEntryNotFoundError as error:

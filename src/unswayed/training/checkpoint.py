@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and valid or refused.
+"""Write checkpoints whole or not at all, and load only those whose every byte is verified.
 
 Commit protocol: write into `.tmp-…`, hash every file into `MANIFEST.json`, fsync files and folder, rename, fsync
 the parent, and only then prune. A checkpoint counts only if every byte matches its manifest. If checkpoints exist and

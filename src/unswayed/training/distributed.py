@@ -65,31 +65,56 @@ class World:
         return self.rank == 0
 
     def gather(self, work: Callable[[], T]) -> list[T]:
-        """Do this process's part; return the result of every process, by rank (plain JSON)."""
+        """Do this process's part; return the result of every process, by rank (plain JSON).
+
+        Raises:
+            UnswayedError: a process failed: its own error there, one of the same class everywhere else.
+            LostProcess: a process is gone.
+        """
         return [work()]
 
     def sync(self, work: Callable[[], T]) -> T:
-        """Do this process's part and return its result, once every process has done its own."""
-        return work()
+        """Do this process's part and return its result, once every process has done its own; fails as `gather` does."""
+        done: list[T] = []
+        self.gather(lambda: done.append(work()))
+        return done[0]
 
     def on_main(self, work: Callable[[], T]) -> T:
-        """Do this in process 0 alone; return its result in all of them (plain JSON)."""
-        return work()
+        """Do this in process 0 alone, while the others wait; return its result (plain JSON); fails as `gather` does."""
+        results: list[Any] = self.gather(lambda: work() if self.is_main else None)
+        found: T = results[0]
+        return found
 
     def main_first(self, work: Callable[[], T]) -> T:
         """Do this in process 0, then in all others, which find what it fetched; only process 0 logs."""
-        return work()
+        done: list[T] = []
+        self.gather(lambda: done.append(work()) if self.is_main else None)
+        level = LOGGER.level
+        if not self.is_main:
+            LOGGER.setLevel(logging.CRITICAL)
+        try:
+            self.gather(lambda: None if self.is_main else done.append(work()))
+        finally:
+            LOGGER.setLevel(level)
+        return done[0]
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
-        return flag
+        return any(self.gather(lambda: flag))
 
     def same(self, what: str, value: Callable[[], str]) -> None:
-        """Refuse to go on where processes differ in `value()`.
+        """Refuse to go on where processes differ in `value()`; it is not called where there is one process.
 
         Raises:
-            ConfigError: naming `what`.
+            ConfigError: naming `what`, and a process that differs from process 0.
         """
+        values = self.gather(value) if self.size > 1 else []
+        other = next((rank for rank, theirs in enumerate(values) if theirs != values[0]), None)
+        if other is not None:
+            raise ConfigError(
+                f"{what} of process {other} is not that of process 0; every process needs the same files, the same "
+                "versions and the same kind of device. What was saved is intact"
+            )
 
     def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace every gradient by its sum over all processes, in float32, the same bits everywhere."""
@@ -112,12 +137,7 @@ class Processes(World):
         self.rank, self.size, self.local_rank, self.group = rank, size, local_rank, group
 
     def gather(self, work: Callable[[], T]) -> list[T]:
-        """Do this process's part; return the result of every process, by rank.
-
-        Raises:
-            UnswayedError: a process failed: its own error there, one of the same class everywhere else.
-            LostProcess: a process is gone.
-        """
+        """Do this process's part; return the result of every process, by rank."""
         own: Exception | None = None
         sent: dict[str, Any] = {}
         try:
@@ -131,49 +151,6 @@ class Processes(World):
                     raise own
                 raise _theirs(rank, **message)
         return [message["value"] for message in received]
-
-    def sync(self, work: Callable[[], T]) -> T:
-        """Do this process's part and return its result, once every process has done its own; fails as `gather` does."""
-        done: list[T] = []
-        self.gather(lambda: done.append(work()))
-        return done[0]
-
-    def on_main(self, work: Callable[[], T]) -> T:
-        """Do this in process 0 alone, while the others wait; fails as `gather` does."""
-        results: list[Any] = self.gather(lambda: work() if self.is_main else None)
-        found: T = results[0]
-        return found
-
-    def main_first(self, work: Callable[[], T]) -> T:
-        """Do this in process 0, then in all others, without their log messages; fails as `gather` does."""
-        done: list[T] = []
-        self.gather(lambda: done.append(work()) if self.is_main else None)
-        level = LOGGER.level
-        if not self.is_main:
-            LOGGER.setLevel(logging.CRITICAL)
-        try:
-            self.gather(lambda: None if self.is_main else done.append(work()))
-        finally:
-            LOGGER.setLevel(level)
-        return done[0]
-
-    def any(self, flag: bool) -> bool:
-        """Return whether the flag is set in any process."""
-        return any(self.gather(lambda: flag))
-
-    def same(self, what: str, value: Callable[[], str]) -> None:
-        """Refuse to go on where processes differ.
-
-        Raises:
-            ConfigError: naming what, and a process that differs from process 0.
-        """
-        values = self.gather(value)
-        other = next((rank for rank, theirs in enumerate(values) if theirs != values[0]), None)
-        if other is not None:
-            raise ConfigError(
-                f"{what} of process {other} is not that of process 0; every process needs the same files, the same "
-                "versions and the same kind of device. What was saved is intact"
-            )
 
     def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Add up gradients in one message: float32 (float64 where a parameter is), in the parameters' order.

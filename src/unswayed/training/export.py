@@ -1,4 +1,4 @@
-"""The result of a run as a plain PEFT folder that Transformers, PEFT and vLLM load without us."""
+"""Publish the result of a run as a plain PEFT folder that Transformers, PEFT and vLLM load without this package."""
 
 from __future__ import annotations
 

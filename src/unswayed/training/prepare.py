@@ -1,4 +1,4 @@
-"""Everything about a run that can be known, and refused, before any weight is loaded."""
+"""Check everything about a run that can be checked before any weight is loaded."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from unswayed.data.sides import require_sides, side_warnings
 from unswayed.engine.configured import capabilities_of
 from unswayed.methods import Method, Tokens, build
 from unswayed.models import ModelSource, resolve
+from unswayed.models.source import resolve_chat
 from unswayed.training import token_cache as tokencache
 from unswayed.training.token_cache import Rendered
 
@@ -110,13 +111,7 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
         evaluation_only |= refuse_evaluation_only(file, rows, allowed=recipe.data.allow_evaluation_only) if rows else {}
     for name in evaluation_only:
         log.warning("%s is for evaluation only; the recipe allows training on it, and the run records that", name)
-    source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
-    chat = Chat.load(
-        source.path,
-        template_kwargs=recipe.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=recipe.chat.allow_special_tokens,
-    )
+    source, chat = resolve_chat(recipe.model, recipe.chat, trust_remote_code=trust_remote_code)
     check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
     rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
     rendered = tokencache.obtain(

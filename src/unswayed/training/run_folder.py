@@ -1,4 +1,4 @@
-"""The run folder as a record: what the run is, how far it came, how it ended.
+"""Keep the run folder: what the run is, how far it is, how it ended.
 
 recipe.json    every field, defaults filled in            DONE.json     it reached its last step
 data.json      hash of the pairs and of their tokens      FAILED.json   why it stopped, and what to do
@@ -20,7 +20,7 @@ from typing import Any
 from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
-from unswayed.core.files import remove_temporary, remove_tree, rewrite_jsonl, write_json
+from unswayed.core.files import remove_entries, remove_temporary, rewrite_jsonl, write_json
 from unswayed.core.launcher import world_size
 from unswayed.training.checkpoint import list_checkpoints
 from unswayed.training.prepare import Prepared
@@ -36,10 +36,7 @@ class RunState:
     def __init__(self, path: Path, prepared: Prepared) -> None:
         self.path = path
         self.prepared = prepared
-        self.model_identity: dict[str, str] = {
-            "weights": prepared.model_identity,
-            "chat": prepared.chat.identity,
-        }
+        self.model_identity: dict[str, str] = {"weights": prepared.model_identity, "chat": prepared.chat.identity}
 
     def begin(self, *, resume: bool, fresh: bool) -> None:
         """Take the folder for this run.
@@ -53,7 +50,7 @@ class RunState:
         remove_temporary(self.path / "checkpoints")
         remove_temporary(self.path / "rollouts")
         if fresh:
-            self._clear()
+            remove_entries(self.path, "*", keep="LOCK")
         if (self.path / "recipe.json").exists():
             if not resume:
                 raise ConfigError(
@@ -125,15 +122,6 @@ class RunState:
             )
         except OSError as second:
             log.warning("%s cannot be written: %s", self.path / "FAILED.json", second)
-
-    def _clear(self) -> None:
-        for path in sorted(self.path.iterdir()):
-            if path.name == "LOCK":
-                continue
-            if path.is_dir() and not path.is_symlink():
-                remove_tree(path, self.path)
-            else:
-                path.unlink()
 
     def _check_same(self) -> None:
         before = Recipe.from_dict(

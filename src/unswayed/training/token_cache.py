@@ -1,4 +1,4 @@
-"""Tokenised pairs on disk, so that a run on many pairs renders, checks and tokenises them once and not at every start.
+"""Keep tokenised pairs on disk, so that many pairs are rendered, checked and tokenised once, not at every start.
 
     CACHE/tokens/KEY.safetensors    ids of all rows end to end, their lengths, and the warnings about them
 
@@ -62,12 +62,7 @@ def token_folder() -> Path:
 
 
 def obtain(
-    pairs: Sequence[PromptPair],
-    chat: Chat,
-    render: Callable[[], Rendered],
-    *,
-    max_new_tokens: int,
-    targets: bool,
+    pairs: Sequence[PromptPair], chat: Chat, render: Callable[[], Rendered], *, max_new_tokens: int, targets: bool
 ) -> Rendered:
     """Return what `render` returns for these pairs, from the cache where it is known.
 

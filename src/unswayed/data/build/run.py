@@ -1,4 +1,4 @@
-"""Read a spec, build its pairs, and write the files and the manifest that vouches for them."""
+"""Read a spec, build its pairs, and write the files and the manifest with their hashes."""
 
 from __future__ import annotations
 

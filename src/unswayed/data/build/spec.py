@@ -1,4 +1,4 @@
-"""`unswayed data build`: a spec in TOML becomes files of pairs and a manifest that vouches for them.
+"""Base class of the specs of `unswayed data build`, which turns a TOML file into files of pairs and a manifest.
 
     kind = "hints"          # what is built; each kind has keys of its own, see `kinds`
     seed = 0
