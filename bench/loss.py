@@ -20,6 +20,7 @@ from bench.kl.work import ARMS, PRODUCTS, TITLES, Work
 from bench.race import Child, Race, choose
 from bench.summary import OURS, TOLERANCE, agree, memory, probe_line, probe_summary, ratio
 from unswayed.report.canvas import house_style
+from unswayed.report.numbers import count
 from unswayed.report.svg import arm_ink
 
 WARMUP = 1
@@ -79,7 +80,7 @@ def headline(result: Mapping[str, Any]) -> str:
     settings = result["settings"]
     return (
         f"{settings['tokens']:,} tokens x {settings['vocab']:,} words, width {settings['width']}, {settings['dtype']}, "
-        f"{settings['threads']} threads, {result['machine']['cpu']}"
+        f"{count(settings['threads'], 'thread')}, {result['machine']['cpu']}"
     )
 
 
@@ -91,7 +92,7 @@ def table(result: Mapping[str, Any]) -> str:
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"Exact reverse KL and its gradient: {headline(result)}"
     yield machine.line(result)
-    yield f"medians of {result['settings']['rounds']} rounds"
+    yield f"medians of {count(result['settings']['rounds'], 'round')}, arms alternating"
     yield f"{'':28}{'s':>8}{'forward':>9}{'over floor':>12}{'MiB above set-up':>18}{'gradient differs':>18}"
     for name, arm in ordered(result["arms"], TITLES).items():
         check = result["check"]["arms"][name]

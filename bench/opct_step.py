@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.command import add_threads, finish, model_name, parser, positive
 from bench import drawing
+from bench.command import add_threads, finish, model_name, parser, positive
 from bench.drawing import EDGE, LINE, SPACE, STEP, Bar
 from bench.floor import Shape
 from bench.race import Race

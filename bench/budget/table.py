@@ -152,7 +152,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         "tokens drawn",
         "lr",
     ]
-    rows = [titles, ["---"] * len(titles), ["untrained", *(_percent(result["base"][c]) for c in COLUMNS), *[""] * 5]]
+    rows = [titles, ["untrained", *(_percent(result["base"][c]) for c in COLUMNS), *[""] * 5]]
     for row in ordered(result["arms"], ARMS).values():
         kl, cpu = row["kl"], row["cpu_seconds"]
         rows.append(
@@ -167,6 +167,7 @@ def markdown(result: Mapping[str, Any]) -> str:
             ]
         )
     lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|" + "---|" * len(titles))
     return "\n".join([*lines, "", "Better than exact OPCT:", "", *sentences(result)]) + "\n"
 
 
