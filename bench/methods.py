@@ -1,9 +1,7 @@
 """Every method under one budget: the same optimizer steps, drawn tokens, LoRA and tuning effort, three seeds each.
 
-    python -m bench.methods [--work DIR] [--jobs 2] [--arms opct bct ...] [--out DIR]
-
 From the root of a checkout. Takes hours on two cores and goes on where it stopped. Prints the table as Markdown and
-writes methods.json and methods.svg. README.md in this folder says what is measured.
+writes methods.json and methods.svg. bench/README.md says what is measured.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import Any
 from bench import machine
 from bench.budget.arms import ARMS, DRAWS, MODEL, NEW_TOKENS, RANK, RATES, STEPS
 from bench.budget.jobs import SEEDS, run_all
-from bench.budget.table import COLUMNS, OURS, collect, markdown
+from bench.budget.table import COLUMNS, OURS, collect, markdown, sentences
 from bench.command import finish, parser, positive
 from bench.drawing import EDGE, LINE, about_lines, file, ordered, sheet
 from unswayed.report.canvas import SMALL, Canvas, house_style, wrap
@@ -30,14 +28,9 @@ HEADLINE = (
 WIDTH, LABELS, GAP, STEP = 900.0, 182.0, 34.0, 22.0
 
 
-def measure(work: Path, arms: Sequence[str], jobs: int) -> dict[str, Any]:
-    """Tune and run every arm, as far as that is not done yet, and return what was measured."""
-    return collect(work, arms, run_all(work, arms, jobs))
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """Return the result as Markdown."""
-    return f"{HEADLINE}\n\n{markdown(result)}"
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the result as Markdown."""
+    return [HEADLINE, "", *markdown(result), "", "Better than exact OPCT:", "", *sentences(result)]
 
 
 @house_style()
@@ -101,7 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--arms", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ARM", help=f"of {', '.join(ARMS)}"
     )
     options = made.parse_args(argv)
-    return finish("methods", options, lambda: measure(options.work.absolute(), options.arms, options.jobs), table, draw)
+    work = options.work.absolute()
+
+    def measure() -> dict[str, Any]:
+        return collect(work, options.arms, run_all(work, options.arms, options.jobs))
+
+    return finish("methods", options, measure, table, draw)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """Memory and seconds of one OPCT step as rollouts, completions, vocabulary and model grow, each alone.
 
-    python -m bench.scaling [--axes rollouts completion vocab model] [--steps 2] [--threads N] [--out DIR]
-
 From the root of a checkout. Random weights in small shapes; every point is a process of its own, one after the other.
-Writes scaling.json and scaling.svg. README.md in this folder says what is measured.
+Writes scaling.json and scaling.svg. bench/README.md says what is measured.
 """
 
 from __future__ import annotations
@@ -92,12 +90,8 @@ def headline(result: Mapping[str, Any]) -> str:
     )
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """Return the result as text."""
-    return "\n".join(_lines(result))
-
-
-def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+def table(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the result as text."""
     yield f"One OPCT step as one thing grows: {headline(result)}"
     yield machine.line(result)
     for axis in (axis for axis in AXES if axis.name in result["axes"]):

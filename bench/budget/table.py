@@ -141,8 +141,8 @@ def not_best(values: Mapping[str, Mapping[str, Values]], rows: Mapping[str, Any]
                 yield {"column": title, "arm": rows[name]["title"], "ratio": other / spent[OURS]}
 
 
-def markdown(result: Mapping[str, Any]) -> str:
-    """Return the table as the docs show it, and below it where exact OPCT is not the best."""
+def markdown(result: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the table as the docs show it."""
     titles = [
         "method",
         *(title for title, *_ in COLUMNS.values()),
@@ -168,7 +168,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         )
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "|" + "---|" * len(titles))
-    return "\n".join([*lines, "", "Better than exact OPCT:", "", *sentences(result)]) + "\n"
+    return lines
 
 
 def _percent(rate: Mapping[str, Any]) -> str:

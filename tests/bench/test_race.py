@@ -135,7 +135,7 @@ def test_rounding_passes_the_check_and_nothing_else() -> None:
 def test_the_end_of_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def finish(*words: str, measure: Any = lambda: {"found": 1}, write: bool = True) -> int:
         options = command.parser("x", "about", model=True).parse_args(["--out", str(tmp_path / "o"), *words])
-        return command.finish("x", options, measure, lambda r: f"found {r['found']}", lambda _: "<svg/>", write=write)
+        return command.finish("x", options, measure, lambda r: [f"found {r['found']}"], lambda _: "<svg/>", write=write)
 
     assert finish(write=False) == 0
     assert not (tmp_path / "o").exists()
