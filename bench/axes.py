@@ -210,7 +210,7 @@ def draw(result: Mapping[str, Any]) -> str:
         )
     svg = forest(SimpleNamespace(suites=suites), name=f"axis-{result['axis']}")  # type: ignore[arg-type]
     if svg is None:
-        raise ValueError(f"{result['axis']}: nothing was paired")
+        raise UnswayedError(f"{result['axis']}: no reply was scored on both sides, so there is nothing to draw")
     return file(svg, VERDICT_STYLE)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from bench import machine
 from bench.budget.arms import ARMS, DRAWS, MODEL, NEW_TOKENS, RANK, RATES, STEPS
 from bench.budget.jobs import SEEDS, run_all
-from bench.budget.table import COLUMNS, OURS, collect, markdown, sentences
+from bench.budget.table import COLUMNS, OURS, collect, markdown, percent, sentences
 from bench.command import finish, parser, positive
 from bench.drawing import EDGE, LINE, about_lines, file, ordered, sheet
 from unswayed.report.canvas import SMALL, Canvas, house_style, wrap
@@ -57,14 +57,14 @@ def draw(result: Mapping[str, Any]) -> str:
         else:
             canvas.text(left + room, top - 4, "better →", color="muted", size=SMALL, align="right")
     shown = "; ".join(
-        f"{row['title']}: " + ", ".join(f"{COLUMNS[c][0]} {100 * row[c]['value']:.0f}%" for c in COLUMNS)
+        f"{row['title']}: " + ", ".join(f"{COLUMNS[c][0]} {percent(row[c]).partition(' (')[0]}" for c in COLUMNS)
         for row in rows.values()
     )
     return file(canvas.svg("methods", f"{HEADLINE} {shown}."))
 
 
 def _panel(
-    canvas: Canvas, rows: Mapping[str, Any], column: str, start: float, field: tuple[float, float, float, float]
+    canvas: Canvas, rows: Mapping[str, Any], column: str, start: float | None, field: tuple[float, float, float, float]
 ) -> None:
     left, room, top, bottom = field
 
@@ -75,10 +75,13 @@ def _panel(
         canvas.line([at(tick), at(tick)], [top, bottom], ink("grid"))
         text = f"{100 * tick:.0f}{'%' if tick else ''}"
         canvas.text(at(tick), bottom + 14, text, color="muted", size=SMALL, align="center")
-    canvas.line([at(start), at(start)], [top, bottom], ink("muted"), style=(0, (3, 3)))
+    if start is not None:
+        canvas.line([at(start), at(start)], [top, bottom], ink("muted"), style=(0, (3, 3)))
     for place, (name, row) in enumerate(rows.items()):
         y = top + STEP * place + 11
         rate, color = row[column], arm_ink(2 if name == OURS else 1)
+        if rate["value"] is None:
+            continue
         canvas.line([at(rate["low"]), at(rate["high"])], [y, y], color, width=2.0, kind="data")
         canvas.mark(at(rate["value"]), y, 0, color, size=6.5, kind="data")
 

@@ -34,8 +34,3 @@ def test_what_it_writes_follows_from_what_it_measured(tmp_path: Path, capsys: py
         ours, other = result["arms"]["unswayed"], result["arms"][name]
         assert entry["seconds"] == ours["seconds"] / other["seconds"]
         assert f"{entry['seconds']:.2f} of the time (rounds" in printed
-
-
-def test_an_unknown_arm_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert loss.main(["--arms", "nothing", "--out", str(tmp_path)]) == 2
-    assert "arms nothing: there are unswayed" in capsys.readouterr().err

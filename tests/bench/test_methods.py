@@ -115,29 +115,23 @@ def test_the_table_says_what_the_runs_say(tmp_path: Path) -> None:
     assert opct["trained"]["high"] - opct["trained"]["low"] > 0.3
 
 
-def test_what_beats_opct_is_named_with_whether_it_may_be_chance(tmp_path: Path) -> None:
-    result = table.collect(tmp_path, *finished(tmp_path))
+def test_the_command_names_what_beats_opct_and_whether_it_may_be_chance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms, _ = finished(tmp_path)
+    assert methods.main(["--work", str(tmp_path), "--out", str(tmp_path), "--jobs", "1", "--arms", *arms]) == 0
+    result = json.loads((tmp_path / "methods.json").read_text(encoding="utf-8"))
     named = {(entry["column"], entry["arm"]): entry.get("beyond_chance") for entry in result["not_best"]}
     assert named == {
         ("hint followed, trained wordings", "BCT, hard label"): False,
         ("hint followed, held-out families", "BCT, hard label"): False,
         ("right without a hint", "BCT, hard label"): True,
     }
-    lines = list(table.sentences(result))
-    assert any("could be chance" in line for line in lines)
-    assert any(line.startswith("- right without a hint: BCT, hard label (+50 points)") for line in lines)
-
-
-def test_the_command_shows_every_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    finished(tmp_path)
-    words = ["--work", str(tmp_path), "--out", str(tmp_path), "--jobs", "1", "--arms", "opct", "bct", "act"]
-    assert methods.main(words) == 0, "nothing is left to run"
-    text = capsys.readouterr().out
-    drawing = (tmp_path / "methods.svg").read_text(encoding="utf-8")
-    for name in ("opct", "bct", "act"):
-        assert ARMS[name].title in text
-        assert ARMS[name].title in drawing
+    text, drawing = capsys.readouterr().out, (tmp_path / "methods.svg").read_text(encoding="utf-8")
+    assert "- right without a hint: BCT, hard label (+50 points)" in text
+    assert "could be chance" in text
     assert "20% (" in text
+    assert all(ARMS[name].title in text and ARMS[name].title in drawing for name in arms)
 
 
 def test_a_run_that_fails_ends_the_command(

@@ -113,12 +113,6 @@ def test_ratios_are_of_medians_and_their_bounds_of_rounds() -> None:
     assert summary.ratio([1, 4, 2], [4])["highest"] == 1.0, "the last round stands for those that were left out"
 
 
-def test_memory_is_the_peak_of_all_rounds_above_what_was_there() -> None:
-    child: Any = SimpleNamespace(facts={"ready_rss": 100, "peak_since_ready": True}, steps=[{"peak_rss": 250}])
-    found = summary.memory(child)
-    assert (found["peak_above_ready"], found["peak_includes_loading"]) == (150, False)
-
-
 def test_rounding_passes_the_check_and_nothing_else() -> None:
     mine = {"value": 0.5, "gradient": np.array([3.0, 4.0])}
     limits, titles = {"value": 1e-3, "gradient": 1e-2}, {"us": "ours", "it": "theirs"}
