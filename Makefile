@@ -73,9 +73,9 @@ docs: $(STAMP)
 	@$(SITE)
 	@echo "build/site/index.html"
 
-# bench.methods takes hours and is started by its own name.
+# bench.methods and bench.axes take hours and are started by their own names.
 bench: $(STAMP)
-	@for name in sampler opct_step loss scaling startup processes; do echo "== bench.$$name"; $(BIN)/python -m bench.$$name || exit 1; done
+	@for name in sampler opct_step loss scaling; do echo "== bench.$$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
 clean:
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,5 @@
 """What OPCT from the shipped recipes does on each safety axis: build, train, ask before and after, compare.
 
-    python -m bench.axes [AXIS ...] [--work DIR] [--replicate] [--out DIR]
-
 From the root of a checkout. Every step is a command that a user would give, printed as it is run; what is done already
 is not done again. Writes axis_NAME.json and axis_NAME.svg, without a word of any prompt or reply. Public sets are read
 from UNSWAYED_DATA, the cache or their homes.
@@ -171,8 +169,8 @@ def effects(one: Mapping[str, Any]) -> Iterator[tuple[Effect, bool]]:
         yield Effect(**values), row["primary"]
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """Return every difference as Markdown, and below it what became of the replies."""
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Return the lines of every difference as Markdown, and below them the health of the replies."""
     lines = [
         "| suite | metric | base | trained | difference (95%) | pairs (clusters) | unscored | verdict |",
         "|---|---|---|---|---|---|---|---|",
@@ -195,7 +193,7 @@ def table(result: Mapping[str, Any]) -> str:
         tokens = " / ".join(f"{side['mean_tokens']:.0f}" for side in sides)
         bad = " / ".join(", ".join(side["degenerate"]) or "no" for side in sides)
         lines.append(f"| {one['suite']} | {sides[0]['completions']} | {read} | {cut} | {tokens} | {bad} |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 @house_style()
@@ -212,7 +210,7 @@ def draw(result: Mapping[str, Any]) -> str:
         )
     svg = forest(SimpleNamespace(suites=suites), name=f"axis-{result['axis']}")  # type: ignore[arg-type]
     if svg is None:
-        raise ValueError(f"{result['axis']}: nothing was paired")
+        raise UnswayedError(f"{result['axis']}: no reply was scored on both sides, so there is nothing to draw")
     return file(svg, VERDICT_STYLE)
 
 

@@ -36,7 +36,7 @@ def run(where: Where, work: Any, pipe: Connection) -> None:
     except ImportError as error:
         ours = (error.name or "").partition(".")[0] in {"bench", "unswayed"}
         pipe.send(("error", traceback.format_exc()) if ours else ("missing", f"{type(error).__name__}: {error}"))
-    except EOFError:
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent closed the pipe: the race is over
     except Exception:
         pipe.send(("error", traceback.format_exc()))

@@ -6,7 +6,7 @@ import argparse
 import datetime
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def finish(
     name: str,
     options: argparse.Namespace,
     measure: Callable[[], Mapping[str, Any]],
-    show: Callable[[Mapping[str, Any]], str],
+    show: Callable[[Mapping[str, Any]], Iterable[str]],
     draw: Callable[[Mapping[str, Any]], str],
     *,
     write: bool = True,
@@ -62,7 +62,7 @@ def finish(
         name: of the files.
         options: as `parser` defines them.
         measure: returns what was measured, as plain data.
-        show, draw: return the table and the drawing of a result.
+        show, draw: return the lines of the table, and the drawing of a result.
         write: whether files are written.
     """
     out = options.out or RESULTS
@@ -79,7 +79,7 @@ def finish(
                 "versions": machine.versions(),
             }
             result = {**head, **measure()}
-        print(show(result), flush=True)
+        print("\n".join(show(result)), flush=True)
         if write:
             write_json(out / f"{name}.json", result)
             write_atomic(out / f"{name}.svg", draw(result))

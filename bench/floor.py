@@ -112,15 +112,18 @@ def floor(shape: Shape, student: Rows, teacher: Rows, flops: float, bandwidth: f
         "learn": learn_passes(shape, student),
         "optim": optim_passes(shape),
     }
+    return {name: cost(passes, flops, bandwidth) for name, passes in phases.items()}
+
+
+def cost(passes: Sequence[Pass], flops: float, bandwidth: float) -> dict[str, float]:
+    """Return operations, bytes and least seconds of some passes at these rates."""
+    operations, size = sum(one.flops for one in passes), sum(one.bytes for one in passes)
     return {
-        name: {
-            "flops": sum(one.flops for one in passes),
-            "bytes": sum(one.bytes for one in passes),
-            "flops_seconds": sum(one.flops for one in passes) / flops,
-            "bytes_seconds": sum(one.bytes for one in passes) / bandwidth,
-            "seconds": sum(max(one.flops / flops, one.bytes / bandwidth) for one in passes),
-        }
-        for name, passes in phases.items()
+        "flops": operations,
+        "bytes": size,
+        "flops_seconds": operations / flops,
+        "bytes_seconds": size / bandwidth,
+        "seconds": sum(max(one.flops / flops, one.bytes / bandwidth) for one in passes),
     }
 
 

@@ -1,9 +1,7 @@
 """The exact reverse KL: this library beside TRL's kernel, dense autograd and checkpointed chunks.
 
-    python -m bench.loss [--tokens 1024] [--vocab 151936] [--width 896] [--dtype float32] [--rounds 3] [--out DIR]
-
 From the root of a checkout. Every arm is a process of its own; they compute value and gradient alternately, never two
-at a time. Writes loss.json and loss.svg. README.md in this folder says what is measured.
+at a time. Writes loss.json and loss.svg. bench/README.md says what is measured.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from bench.kl.work import ARMS, PRODUCTS, TITLES, Work
 from bench.race import Child, Race, choose
 from bench.summary import OURS, TOLERANCE, agree, memory, probe_line, probe_summary, ratio
 from unswayed.report.canvas import house_style
+from unswayed.report.numbers import count
 from unswayed.report.svg import arm_ink
 
 WARMUP = 1
@@ -79,19 +78,15 @@ def headline(result: Mapping[str, Any]) -> str:
     settings = result["settings"]
     return (
         f"{settings['tokens']:,} tokens x {settings['vocab']:,} words, width {settings['width']}, {settings['dtype']}, "
-        f"{settings['threads']} threads, {result['machine']['cpu']}"
+        f"{count(settings['threads'], 'thread')}, {result['machine']['cpu']}"
     )
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """Return the result as text."""
-    return "\n".join(_lines(result))
-
-
-def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+def table(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the result as text."""
     yield f"Exact reverse KL and its gradient: {headline(result)}"
     yield machine.line(result)
-    yield f"medians of {result['settings']['rounds']} rounds"
+    yield f"medians of {count(result['settings']['rounds'], 'round')}, arms alternating"
     yield f"{'':28}{'s':>8}{'forward':>9}{'over floor':>12}{'MiB above set-up':>18}{'gradient differs':>18}"
     for name, arm in ordered(result["arms"], TITLES).items():
         check = result["check"]["arms"][name]
@@ -133,9 +128,11 @@ def draw(result: Mapping[str, Any]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
     made = parser("loss", __doc__)
-    for name, default in (("tokens", 1024), ("vocab", 151_936), ("width", 896)):
-        made.add_argument(f"--{name}", type=positive, default=default, metavar="N", help="(%(default)s)")
-    made.add_argument("--dtype", default="float32", choices=tuple(TOLERANCE), help="(%(default)s)")
+    for name, default, of in (
+        ("tokens", 1024, "tokens of the batch"), ("vocab", 151_936, "words"), ("width", 896, "width of hidden states")
+    ):  # fmt: skip
+        made.add_argument(f"--{name}", type=positive, default=default, metavar="N", help=f"{of} (%(default)s)")
+    made.add_argument("--dtype", default="float32", choices=tuple(TOLERANCE), help="of states and head (%(default)s)")
     made.add_argument(
         "--rounds", type=positive, default=3, metavar="N", help=f"measured, after {WARMUP} warm-up (%(default)s)"
     )

@@ -1,9 +1,7 @@
 """Every method under one budget: the same optimizer steps, drawn tokens, LoRA and tuning effort, three seeds each.
 
-    python -m bench.methods [--work DIR] [--jobs 2] [--arms opct bct ...] [--out DIR]
-
 From the root of a checkout. Takes hours on two cores and goes on where it stopped. Prints the table as Markdown and
-writes methods.json and methods.svg. README.md in this folder says what is measured.
+writes methods.json and methods.svg. bench/README.md says what is measured.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import Any
 from bench import machine
 from bench.budget.arms import ARMS, DRAWS, MODEL, NEW_TOKENS, RANK, RATES, STEPS
 from bench.budget.jobs import SEEDS, run_all
-from bench.budget.table import COLUMNS, OURS, collect, markdown
+from bench.budget.table import COLUMNS, OURS, collect, markdown, percent, sentences
 from bench.command import finish, parser, positive
 from bench.drawing import EDGE, LINE, about_lines, file, ordered, sheet
 from unswayed.report.canvas import SMALL, Canvas, house_style, wrap
@@ -30,14 +28,9 @@ HEADLINE = (
 WIDTH, LABELS, GAP, STEP = 900.0, 182.0, 34.0, 22.0
 
 
-def measure(work: Path, arms: Sequence[str], jobs: int) -> dict[str, Any]:
-    """Tune and run every arm, as far as that is not done yet, and return what was measured."""
-    return collect(work, arms, run_all(work, arms, jobs))
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """Return the result as Markdown."""
-    return f"{HEADLINE}\n\n{markdown(result)}"
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the result as Markdown."""
+    return [HEADLINE, "", *markdown(result), "", "Better than exact OPCT:", "", *sentences(result)]
 
 
 @house_style()
@@ -64,14 +57,14 @@ def draw(result: Mapping[str, Any]) -> str:
         else:
             canvas.text(left + room, top - 4, "better →", color="muted", size=SMALL, align="right")
     shown = "; ".join(
-        f"{row['title']}: " + ", ".join(f"{COLUMNS[c][0]} {100 * row[c]['value']:.0f}%" for c in COLUMNS)
+        f"{row['title']}: " + ", ".join(f"{COLUMNS[c][0]} {percent(row[c]).partition(' (')[0]}" for c in COLUMNS)
         for row in rows.values()
     )
     return file(canvas.svg("methods", f"{HEADLINE} {shown}."))
 
 
 def _panel(
-    canvas: Canvas, rows: Mapping[str, Any], column: str, start: float, field: tuple[float, float, float, float]
+    canvas: Canvas, rows: Mapping[str, Any], column: str, start: float | None, field: tuple[float, float, float, float]
 ) -> None:
     left, room, top, bottom = field
 
@@ -82,10 +75,13 @@ def _panel(
         canvas.line([at(tick), at(tick)], [top, bottom], ink("grid"))
         text = f"{100 * tick:.0f}{'%' if tick else ''}"
         canvas.text(at(tick), bottom + 14, text, color="muted", size=SMALL, align="center")
-    canvas.line([at(start), at(start)], [top, bottom], ink("muted"), style=(0, (3, 3)))
+    if start is not None:
+        canvas.line([at(start), at(start)], [top, bottom], ink("muted"), style=(0, (3, 3)))
     for place, (name, row) in enumerate(rows.items()):
         y = top + STEP * place + 11
         rate, color = row[column], arm_ink(2 if name == OURS else 1)
+        if rate["value"] is None:
+            continue
         canvas.line([at(rate["low"]), at(rate["high"])], [y, y], color, width=2.0, kind="data")
         canvas.mark(at(rate["value"]), y, 0, color, size=6.5, kind="data")
 
@@ -101,7 +97,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--arms", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ARM", help=f"of {', '.join(ARMS)}"
     )
     options = made.parse_args(argv)
-    return finish("methods", options, lambda: measure(options.work.absolute(), options.arms, options.jobs), table, draw)
+    work = options.work.absolute()
+
+    def measure() -> dict[str, Any]:
+        return collect(work, options.arms, run_all(work, options.arms, options.jobs))
+
+    return finish("methods", options, measure, table, draw)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """One OPCT step: this library beside TRL's experimental SDFT trainer and beside a plain Transformers loop.
 
-    python -m bench.opct_step [--model NAME] [--pairs 16] [--new-tokens 24] [--steps 3] [--threads N] [--out DIR]
-
 From the root of a checkout. Every arm is a process of its own; they take their steps alternately, on the same pairs,
-and never two at a time. Writes opct_step.json and opct_step.svg. README.md in this folder says what is measured.
+and never two at a time. Writes opct_step.json and opct_step.svg. bench/README.md says what is measured.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from unswayed.core.errors import ConfigError, UnswayedError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 PROBE = "probe"
+CONTEXT = multiprocessing.get_context("spawn")
 
 
 def progress(line: str) -> None:
@@ -46,9 +47,8 @@ class Child:
         self.steps: list[dict[str, Any]] = []
         for variable in THREAD_VARIABLES:  # read by the child when it loads torch
             os.environ[variable] = str(work.threads)
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(where, work, theirs), name=name, daemon=True)
+        self.pipe, theirs = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=serve, args=(where, work, theirs), name=name, daemon=True)
         self.process.start()
         theirs.close()
 
@@ -123,11 +123,7 @@ class Race:
         self.work = work
         self.arms = {name: Child(name, where[name], work) for name in names}
         self.probe = Child(PROBE, ("bench.probe", {}), work)
-        self.missing = {name: reason for name, child in self.arms.items() if (reason := child.ready())}
-        self.probe.ready()
-        for name, reason in self.missing.items():
-            progress(f"{name}: left out, {reason}")
-            self.arms.pop(name).close()
+        self.missing: dict[str, str] = {}
 
     def run(self, warmup: int) -> None:
         """Let the arms take their steps alternately, each round beginning with the next arm."""
@@ -147,8 +143,20 @@ class Race:
         return {name: child.ask(order) for name, child in self.arms.items()}
 
     def __enter__(self) -> Self:
+        try:
+            self.missing = {name: reason for name, child in self.arms.items() if (reason := child.ready())}
+            self.probe.ready()
+        except UnswayedError:
+            self._close(stop=True)
+            raise
+        for name, reason in self.missing.items():
+            progress(f"{name}: left out, {reason}")
+            self.arms.pop(name).close()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close(stop=kind is not None)
+
+    def _close(self, *, stop: bool) -> None:
         for child in (*self.arms.values(), self.probe):
-            child.close(stop=kind is not None)
+            child.close(stop=stop)

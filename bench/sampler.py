@@ -1,7 +1,5 @@
 """Decode speed: this library's sampler beside `transformers.generate`, with and without an adapter.
 
-    python -m bench.sampler [--model NAME] [--rounds 2] [--threads N] [--quick] [--only PART ...] [--out DIR]
-
 From the root of a checkout. Each arm is a process of its own; they decode the same prompts in turn and never two at a
 time. Both draw at a temperature without truncation, and `generate` ends each row where ours ended, so that both draw
 equally many tokens. A token counts when it is part of a completion; what is computed behind a row's end does not.
@@ -20,7 +18,7 @@ from bench import machine
 from bench.command import add_threads, finish, model_name, parser, positive
 from bench.decode.work import GREEDY, WORKLOADS, Work, Workload
 from bench.drawing import EDGE, LABELS, LINE, WIDTH, about_lines, file, legend, scale, sheet
-from bench.floor import Rows, Shape, sample_passes
+from bench.floor import Rows, Shape, cost, sample_passes
 from bench.race import Race, progress
 from bench.summary import OURS, probe_line, probe_summary, ratio
 from unswayed.core.errors import ConfigError, UnswayedError
@@ -161,16 +159,9 @@ def floor(
     Args:
         rates: operations and bytes a second.
     """
-    flops, bandwidth = rates
     (first,) = sample_passes(shape, Rows(prompts, load.prefix, [1] * len(prompts)))
     _, *decode = sample_passes(shape, Rows([length for length in prompts for _ in range(load.n)], load.prefix, lengths))
-    passes = [first, *decode]
-    return {
-        "seconds": sum(max(one.flops / flops, one.bytes / bandwidth) for one in passes),
-        "prefill_seconds": max(first.flops / flops, first.bytes / bandwidth),
-        "flops_seconds": sum(one.flops for one in passes) / flops,
-        "bytes_seconds": sum(one.bytes for one in passes) / bandwidth,
-    }
+    return {**cost([first, *decode], *rates), "prefill_seconds": cost([first], *rates)["seconds"]}
 
 
 def headline(result: Mapping[str, Any]) -> str:
@@ -182,12 +173,8 @@ def headline(result: Mapping[str, Any]) -> str:
     )
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """Return the result as text."""
-    return "\n".join(_lines(result))
-
-
-def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+def table(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the result as text."""
     yield f"Decoding: {headline(result)}"
     yield machine.line(result)
     yield f"medians of {count(result['settings']['rounds'], 'round')}, arms alternating; tokens of completions a second"

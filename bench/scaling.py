@@ -1,9 +1,7 @@
 """Memory and seconds of one OPCT step as rollouts, completions, vocabulary and model grow, each alone.
 
-    python -m bench.scaling [--axes rollouts completion vocab model] [--steps 2] [--threads N] [--out DIR]
-
 From the root of a checkout. Random weights in small shapes; every point is a process of its own, one after the other.
-Writes scaling.json and scaling.svg. README.md in this folder says what is measured.
+Writes scaling.json and scaling.svg. bench/README.md says what is measured.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from bench.drawing import EDGE, LINE, about_lines, file, sheet
 from bench.growth.points import AXES, BASE, PARTS, RANK, Axis, Job, Point
 from bench.race import alone, progress
 from unswayed.report.canvas import SMALL, Canvas, house_style
+from unswayed.report.numbers import count
 from unswayed.report.svg import arm_ink, ink
 
 LOGIT_BYTES = 4  # one float32 logit
@@ -58,7 +57,7 @@ def line(x: Sequence[float], y: Sequence[float]) -> dict[str, float | None]:
 
 
 def fits(axis: Axis, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the lines of memory (bytes) and seconds over an axis, of the step and of its parts.
+    """Return the lines of memory (bytes) and seconds over an axis.
 
     `growth` is how many times larger memory and seconds are at the last point than at the first, beside the same for
     what grows. `logits` is what one copy of all logits would add for each unit of the vocabulary.
@@ -70,10 +69,6 @@ def fits(axis: Axis, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "unit": axis.unit,
         "memory": line(x, [point["peak"] for point in points]),
         "seconds": line(x, [point["step"] for point in points]),
-        "parts": {
-            part: {what: line(x, [point[what][part] for point in points]) for what in ("memory", "seconds")}
-            for part in PARTS
-        },
         "growth": {
             "x": x[-1] / x[0],
             "memory": last["peak"] / max(first["peak"], 1),
@@ -90,17 +85,13 @@ def headline(result: Mapping[str, Any]) -> str:
     base, settings = result["settings"]["base"], result["settings"]
     return (
         f"from {base['pairs']} pairs x {base['rollouts']} rollouts x {base['completion']} tokens, {base['vocab']:,} "
-        f"words, {base['layers']} layers of width {base['hidden']}, {settings['threads']} threads, "
+        f"words, {base['layers']} layers of width {base['hidden']}, {count(settings['threads'], 'thread')}, "
         f"{result['machine']['cpu']}"
     )
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """Return the result as text."""
-    return "\n".join(_lines(result))
-
-
-def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+def table(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the result as text."""
     yield f"One OPCT step as one thing grows: {headline(result)}"
     yield machine.line(result)
     for axis in (axis for axis in AXES if axis.name in result["axes"]):

@@ -141,8 +141,8 @@ def not_best(values: Mapping[str, Mapping[str, Values]], rows: Mapping[str, Any]
                 yield {"column": title, "arm": rows[name]["title"], "ratio": other / spent[OURS]}
 
 
-def markdown(result: Mapping[str, Any]) -> str:
-    """Return the table as the docs show it, and below it where exact OPCT is not the best."""
+def markdown(result: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the table as the docs show it."""
     titles = [
         "method",
         *(title for title, *_ in COLUMNS.values()),
@@ -152,13 +152,13 @@ def markdown(result: Mapping[str, Any]) -> str:
         "tokens drawn",
         "lr",
     ]
-    rows = [titles, ["---"] * len(titles), ["untrained", *(_percent(result["base"][c]) for c in COLUMNS), *[""] * 5]]
+    rows = [titles, ["untrained", *(percent(result["base"][c]) for c in COLUMNS), *[""] * 5]]
     for row in ordered(result["arms"], ARMS).values():
         kl, cpu = row["kl"], row["cpu_seconds"]
         rows.append(
             [
                 row["title"],
-                *(_percent(row[column]) for column in COLUMNS),
+                *(percent(row[column]) for column in COLUMNS),
                 f"{kl['value']:.2f} ({kl['low']:.2f} to {kl['high']:.2f})",
                 "" if cpu is None else f"{cpu:.0f}",
                 f"{row['peak_rss'] / 2**20:.0f}",
@@ -167,10 +167,12 @@ def markdown(result: Mapping[str, Any]) -> str:
             ]
         )
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([*lines, "", "Better than exact OPCT:", "", *sentences(result)]) + "\n"
+    lines.insert(1, "|" + "---|" * len(titles))
+    return lines
 
 
-def _percent(rate: Mapping[str, Any]) -> str:
+def percent(rate: Mapping[str, Any]) -> str:
+    """Return a rate with its interval as text."""
     if rate["value"] is None:
         return "nothing scored"
     return f"{100 * rate['value']:.0f}% ({100 * rate['low']:.0f} to {100 * rate['high']:.0f})"

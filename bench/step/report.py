@@ -94,12 +94,8 @@ def headline(result: Mapping[str, Any]) -> str:
     )
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """Return the result as text."""
-    return "\n".join(_lines(result))
-
-
-def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+def table(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the result as text."""
     settings, arms, floors = result["settings"], ordered(result["arms"], TITLES), result["floor"]
     yield f"One OPCT step: {headline(result)}"
     yield machine.line(result)

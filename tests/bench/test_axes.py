@@ -1,15 +1,14 @@
-"""`bench.axes`: it asks what training never saw, commits no text, and its pages hold the figures of its files."""
+"""`bench.axes`: it asks what training never saw, and commits no text."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
-from bench.axes import AXES, COST, RESULTS, ROOT, main, run, without_ids
-from bench.axis_page import draw, effects, table
+from bench.axes import AXES, COST, ROOT, main, run, without_ids
+from bench.command import RESULTS
 
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import UnswayedError
@@ -31,20 +30,6 @@ def test_suites_take_their_arguments_and_topics_were_held_out(name: str) -> None
         given = read_arguments([ask.suite], ask.given)
         assert set(given.get("topics", ())) <= held_out
         assert ":" not in ask.suite or ask.suite.endswith(f"{Path(axis.pairs).stem}.held_out.jsonl")
-
-
-@pytest.mark.parametrize("name", AXES)
-def test_the_page_and_the_drawing_show_what_was_measured(name: str) -> None:
-    found = result(name)
-    page = (ROOT / "docs" / "results" / f"{name}.md").read_text(encoding="utf-8")
-    assert table(found) in page
-    assert f"axis_{name}.svg" in page
-    words = " ".join(ElementTree.fromstring(draw(found)).itertext())
-    committed = " ".join(ElementTree.parse(RESULTS / f"axis_{name}.svg").getroot().itertext())
-    for one in found["comparison"]["suites"]:
-        for effect, _ in effects(one):
-            assert effect.metric in words
-            assert effect.metric in committed
 
 
 @pytest.mark.parametrize("name", AXES)

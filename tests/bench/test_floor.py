@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from bench.step.floor import Pass, Rows, Shape, floor, learn_passes, optim_passes, sample_passes, teacher_passes
+from bench.floor import Pass, Rows, Shape, floor, learn_passes, optim_passes, sample_passes, teacher_passes
 
 SHAPE = Shape(body=100, adapter=10, head=40, layers=2, attention_width=3, kv_width=1, bytes=2)
 NO_ATTENTION = Shape(body=100, adapter=10, head=40, layers=0, attention_width=3, kv_width=1, bytes=2)
@@ -58,7 +52,7 @@ def test_each_pass_is_bound_by_the_slower_of_its_two_rates() -> None:
 
 def test_the_forward_pass_of_a_real_model_is_counted_as_torch_counts_it() -> None:
     import torch
-    from bench.step.worker import model_facts
+    from bench.child import model_facts
     from peft import LoraConfig, get_peft_model
     from torch.utils.flop_counter import FlopCounterMode
 

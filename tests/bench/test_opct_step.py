@@ -1,135 +1,109 @@
-"""The bench of a step, end to end on a tiny model: what it writes follows from what it measured."""
+"""`bench.opct_step` on a tiny model: every figure that it writes follows from what it measured."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import socket
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
+from bench.step.report import ragged, ratios
+from bench.step.work import ARMS, PHASES, arms_for, write_work_pairs
 
-pytestmark = pytest.mark.slow
+from bench import opct_step
+from unswayed.core.errors import ConfigError
+from unswayed.data.read import read_pairs
+
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS, TOKENS, STEPS = 4, 6, 2
+OPTIONS = ("--threads", "1", "--dtype", "float32")
 
 
-def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench.opct_step", "--threads", "1", "--out", str(folder), *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
-
-
-@pytest.fixture(scope="module")
-def written(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder with the results, and what was printed."""
-    out = tmp_path_factory.mktemp("bench")
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_threads")
+@pytest.mark.parametrize("other", ["transformers", "trl"])
+def test_figures_follow_from_the_steps(
+    other: str, tiny_model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sizes = ["--pairs", str(PAIRS), "--new-tokens", str(TOKENS), "--steps", str(STEPS)]
-    done = run(out, "--model", str(tiny_model_dir), *sizes, "--arms", "trl", "transformers")
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
-
-
-@pytest.fixture(scope="module")
-def result(written: tuple[Path, str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((written[0] / "opct_step.json").read_text(encoding="utf-8"))
-    return found
-
-
-def test_every_arm_took_the_steps_it_was_told_to(result: dict[str, Any]) -> None:
-    there = importlib.util.find_spec("trl") is not None
-    assert set(result["arms"]) == {"unswayed", "transformers"} | ({"trl"} if there else set())
-    assert result["missing"] == ({} if there else {"trl": "trl is not installed"})
-    for arm in result["arms"].values():
-        assert len(arm["warmup"]) == 1
-        assert len(arm["steps"]) == STEPS
+    where = ["--model", str(tiny_model_dir), "--out", str(tmp_path)]
+    if other == "trl":
+        pytest.importorskip("trl")
+    assert opct_step.main([*where, *sizes, *OPTIONS, "--arms", other]) == 0
+    printed = capsys.readouterr().out
+    result: dict[str, Any] = json.loads((tmp_path / "opct_step.json").read_text(encoding="utf-8"))
+    arms = result["arms"]
+    assert set(arms) == set(result["check"]["arms"]) == {"unswayed", other}
+    assert result["missing"] == {}
+    for arm in arms.values():
+        assert (len(arm["warmup"]), len(arm["steps"])) == (1, STEPS)
         for step in (*arm["warmup"], *arm["steps"]):
             assert len(step["lengths"]) == PAIRS
             assert all(1 <= length <= TOKENS for length in step["lengths"])
             assert step["tokens"] == sum(step["lengths"])
             assert step["seconds"] == pytest.approx(sum(step["phases"].values()))
-            assert all(step["phases"][phase] > 0 for phase in ("sample", "teacher", "learn", "optim"))
-        assert arm["peak_rss"] >= arm["ready_rss"] > arm["weight_bytes"]
-        assert arm["peak_above_ready"] == arm["peak_rss"] - arm["ready_rss"]
-
-
-def test_medians_and_ratios_follow_from_the_steps(result: dict[str, Any]) -> None:
-    arms = result["arms"]
-    for arm in arms.values():
+            assert all(step["phases"][phase] > 0 for phase in PHASES if phase != "other")
         assert arm["seconds"] == statistics.median(step["seconds"] for step in arm["steps"])
-        each = [step["seconds"] / step["tokens"] for step in arm["steps"]]
-        assert arm["seconds_per_token"] == pytest.approx(statistics.median(each))
-    assert {entry["arm"] for entry in result["ratios"].values()} == set(arms) - {"unswayed"}
-    for entry in result["ratios"].values():
-        ours, other = arms["unswayed"], arms[entry["arm"]]
-        assert entry["seconds"] == pytest.approx(ours["seconds"] / other["seconds"])
-        assert entry["lowest"] <= entry["highest"]
-        rounds = [a["seconds"] / b["seconds"] for a, b in zip(ours["steps"], other["steps"], strict=True)]
-        assert [entry["lowest"], entry["highest"]] == pytest.approx([min(rounds), max(rounds)])
-
-
-def test_all_arms_compute_the_same_loss_and_gradient(result: dict[str, Any]) -> None:
-    entries = result["check"]["arms"]
-    assert set(entries) == set(result["arms"])
-    ours = entries["unswayed"]
+        assert f"{arm['seconds']:.2f} s" in (tmp_path / "opct_step.svg").read_text(encoding="utf-8")
+    (ratio,) = result["ratios"].values()
+    assert ratio["seconds"] == pytest.approx(arms["unswayed"]["seconds"] / arms[other]["seconds"])
+    assert f"{ratio['seconds']:.2f} of the time (rounds" in printed
+    ours = result["check"]["arms"]["unswayed"]
     assert ours["token_mean"] > 1e-4, "student and teacher must differ, or agreement says nothing"
-    assert ours["gradient_norm"] > 1e-4
-    for entry in entries.values():
+    for entry in result["check"]["arms"].values():
         assert entry["token_mean"] == pytest.approx(ours["token_mean"], rel=1e-4)
         assert entry["row_mean"] == pytest.approx(ours["row_mean"], rel=1e-4)
         assert entry["gradient_difference"] < 1e-3
-
-
-def test_nothing_is_faster_than_the_floor(result: dict[str, Any]) -> None:
-    floor, ours = result["floor"], result["arms"]["unswayed"]
-    for name, phase in floor["phases"].items():
-        assert phase["flops_seconds"] == pytest.approx(phase["flops"] / result["probe"]["flops_per_second"])
-        assert phase["bytes_seconds"] == pytest.approx(phase["bytes"] / result["probe"]["bytes_per_second"])
+    for name, phase in result["floor"]["phases"].items():
         assert phase["seconds"] >= max(phase["flops_seconds"], phase["bytes_seconds"]) * (1 - 1e-9)
-        assert floor["times_floor"][name] == pytest.approx(ours["phases"][name] / phase["seconds"])
-    assert floor["times_floor"]["step"] > 1
-
-
-def test_the_settings_are_the_ones_given(result: dict[str, Any], tiny_model_dir: Path) -> None:
-    settings = result["settings"]
+        times = arms["unswayed"]["phases"][name] / phase["seconds"]
+        assert result["floor"]["times_floor"][name] == pytest.approx(times)
     given = {"model": tiny_model_dir.name, "pairs": PAIRS, "new_tokens": TOKENS, "steps": STEPS, "threads": 1}
-    assert given.items() <= settings.items()
-    assert settings["dtype"] == "float32"
-    assert result["machine"]["cores"] >= 1
-
-
-def test_no_result_names_a_place(written: tuple[Path, str]) -> None:
-    out, printed = written
-    for text in (printed, *(path.read_text(encoding="utf-8") for path in out.iterdir())):
-        for secret in (str(ROOT), str(Path.home()), str(out), socket.gethostname(), os.sep + "tmp"):
+    assert given.items() <= result["settings"].items()
+    for text in (printed, *(path.read_text(encoding="utf-8") for path in tmp_path.iterdir())):
+        for secret in (str(ROOT), str(Path.home()), str(tmp_path), socket.gethostname(), os.sep + "tmp"):
             assert len(secret) < 3 or secret not in text
 
 
-def test_the_chart_stands_by_itself_and_shows_every_arm(written: tuple[Path, str], result: dict[str, Any]) -> None:
-    text = (written[0] / "opct_step.svg").read_text(encoding="utf-8")
-    root = ElementTree.fromstring(text)
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    words = {"".join(element.itertext()).strip() for element in root.iter("{http://www.w3.org/2000/svg}text")}
-    for arm in result["arms"].values():
-        assert arm["title"] in words
-        assert f"{arm['seconds']:.2f} s" in words
+def test_ratios_are_ours_over_the_fastest_variant() -> None:
+    def arm(*seconds: float, peak: int = 100) -> dict[str, Any]:
+        middle = statistics.median(seconds)
+        steps = [{"seconds": one} for one in seconds]
+        return {"seconds": middle, "seconds_per_token": middle / 10, "peak_above_ready": peak, "steps": steps}
+
+    found = ratios({"unswayed": arm(2.0, 4.0), "trl": arm(8.0, 8.0), "trl_parts": arm(5.0, 7.0, peak=200)})
+    assert set(found) == {"trl"}
+    assert found["trl"]["arm"] == "trl_parts"
+    assert found["trl"]["seconds"] == pytest.approx(3 / 6)
+    assert (found["trl"]["lowest"], found["trl"]["highest"]) == pytest.approx((2 / 5, 4 / 7))
+    assert found["trl"]["peak_above_ready"] == pytest.approx(1 / 2)
 
 
-def test_the_table_prints_the_ratios(written: tuple[Path, str], result: dict[str, Any]) -> None:
-    for entry in result["ratios"].values():
-        assert f"{entry['seconds']:.2f} of the time (rounds" in written[1]
+def test_completions_of_the_check_differ_in_length() -> None:
+    assert [len(ids) for ids in ragged([[5] * 6 for _ in range(4)])] == [6, 5, 4, 3]
+    assert ragged([[7], [7]]) == [[7], [7]]
 
 
-def test_bad_options_end_with_a_clear_error(tmp_path: Path) -> None:
-    done = run(tmp_path, "--model", str(tmp_path / "nothing"))
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    done = run(tmp_path, "--pairs", "100000")
-    assert done.returncode == 2
-    assert "take fewer" in done.stderr
+def test_pairs_are_as_many_as_asked_for_and_differ(tmp_path: Path) -> None:
+    write_work_pairs(tmp_path / "pairs.jsonl", 12)
+    pairs = read_pairs(tmp_path / "pairs.jsonl")
+    assert len({pair.group for pair in pairs}) == len(pairs) == 12
+    assert all(pair.prompt != pair.teacher_prompt for pair in pairs)
+
+
+def test_micro_batches_are_an_arm_only_where_they_divide_the_step() -> None:
+    assert arms_for(None, pairs=16, micro_batch=8) == list(ARMS)
+    assert "trl_parts" not in arms_for(None, pairs=12, micro_batch=8)
+    assert "trl_parts" not in arms_for(None, pairs=8, micro_batch=8)
+    with pytest.raises(ConfigError, match="jax"):
+        arms_for(["jax"], pairs=16, micro_batch=8)
+
+
+def test_bad_options_end_with_a_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert opct_step.main(["--model", str(tmp_path / "nothing"), "--out", str(tmp_path)]) == 2
+    assert opct_step.main(["--pairs", "100000", "--out", str(tmp_path)]) == 2
+    assert "take fewer" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

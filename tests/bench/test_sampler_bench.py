@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from bench.decode import summary
-from bench.decode.work import GENERATE, OURS, WORKLOADS, Workload
-from bench.sampler import chosen, main
-from bench.step.floor import Shape
+from bench.decode.work import WORKLOADS, Workload
+from bench.floor import Shape
+from bench.sampler import GENERATE, OURS, chosen, entry, floor, main
 
 from unswayed.core.errors import ConfigError
 
-ROOT = Path(__file__).resolve().parents[2]
 SHAPE = Shape(body=100, adapter=10, head=40, layers=0, attention_width=3, kv_width=1, bytes=2)
 
 
 def test_the_floor_computes_a_prompt_once_for_all_its_completions() -> None:
     load = Workload("by hand", prompts=2, n=2, prefix=3, new=3)
-    found = summary.floor(SHAPE, load, [5, 7], [3, 1, 2, 1], (1000.0, 1e12))
+    found = floor(SHAPE, load, [5, 7], [3, 1, 2, 1], (1000.0, 1e12))
     prefill = 2 * (110 * (3 + 2 + 4) + 40 * 2) / 1000
     assert found["prefill_seconds"] == pytest.approx(prefill)
     # One token more for two rows, then for one.
     assert found["seconds"] == pytest.approx(prefill + 2 * 150 * (2 + 1) / 1000)
-    bound = summary.floor(SHAPE, load, [5, 7], [3, 1, 2, 1], (1e12, 10.0))
+    bound = floor(SHAPE, load, [5, 7], [3, 1, 2, 1], (1e12, 10.0))
     assert bound["seconds"] == bound["bytes_seconds"] == pytest.approx(3 * (140 * 2 + 40) / 10)
-    bare = summary.floor(summary.without_adapter(SHAPE), load, [5, 7], [3, 1, 2, 1], (1e12, 10.0))
+    bare = floor(replace(SHAPE, adapter=0), load, [5, 7], [3, 1, 2, 1], (1e12, 10.0))
     assert bare["seconds"] == pytest.approx(3 * 140 * 2 / 10)
 
 
@@ -44,7 +38,7 @@ def test_the_ratio_is_of_medians_and_its_bounds_of_rounds() -> None:
         OURS: [{"seconds": s, "lengths": [3, 1], "peak_above": p} for s, p in ((1.0, 10), (4.0, 30), (2.0, 20))],
         GENERATE: [{"seconds": s, "lengths": [3, 1], "peak_above": 60} for s in (3.0, 4.0, 8.0)],
     }
-    found = summary.entry(load, [4, 5], answers, adapter=True)
+    found = entry(load, [4, 5], answers, adapter=True)
     assert found["ratio"] == {"rate": 4 / 2, "lowest": 1.0, "highest": 4.0, "peak_above_ready": 0.5}
     assert found["arms"][OURS]["tokens_per_second"] == 4 / 2
     assert (found["tokens"], found["mean_length"], found["longest"], found["prompt_tokens"]) == (4, 2.0, 3, 9)
@@ -64,11 +58,12 @@ def test_workloads_are_chosen_by_part_of_their_name() -> None:
 
 
 @pytest.mark.slow
-def test_it_measures_both_arms_on_equal_tokens(tiny_model_dir: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench.sampler", "--model", str(tiny_model_dir), "--threads", "1", "--quick"]
-    command += ["--only", "prefix", "mean", "--out", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.usefixtures("in_threads")
+def test_it_measures_both_arms_on_equal_tokens(
+    tiny_model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--model", str(tiny_model_dir), "--threads", "1", "--quick", "--dtype", "float32", "--out", str(tmp_path)]
+    assert main([*words, "--only", "prefix", "mean"]) == 0
     result: dict[str, Any] = json.loads((tmp_path / "sampler.json").read_text(encoding="utf-8"))
     assert [(one["adapter"], one["completions_each"]) for one in result["workloads"]] == [
         (False, 3), (False, 1), (True, 3), (True, 1)
@@ -81,6 +76,6 @@ def test_it_measures_both_arms_on_equal_tokens(tiny_model_dir: Path, tmp_path: P
         assert 0 < one["floor"]["prefill_seconds"] < one["floor"]["seconds"] < one["arms"][OURS]["seconds"]
     assert len(set(result["workloads"][1]["lengths"])) > 2, "rows end at different steps"
     assert {check["equal"] for check in result["check"].values()} == {8}
-    assert "generate" in done.stdout
+    assert "generate" in capsys.readouterr().out
     drawing = ElementTree.fromstring((tmp_path / "sampler.svg").read_text(encoding="utf-8"))
     assert drawing.tag.endswith("svg")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
-from bench.equal import questions, table
-from bench.equal.arms import ARMS, DRAWS, RATES, STEPS, label_recipe, train_recipe
-from bench.equal.chart import draw
-from bench.equal.schedule import SEEDS, TUNING_SEED, Job, choose
+from bench.budget import jobs, questions, table
+from bench.budget.arms import ARMS, DRAWS, RATES, STEPS, label_recipe, train_recipe
+from bench.budget.jobs import SEEDS, TUNING_SEED, Job, choose
 
 from bench import methods
 from unswayed.config.labels import LabelRecipe
@@ -51,7 +49,7 @@ def test_no_question_is_in_two_places() -> None:
     assert first.result == second.result
 
 
-def write_run(work: Path, job: Job, hints: list[float | None], clean: list[float | None]) -> None:
+def write_run(job: Job, hints: list[float | None], clean: list[float | None]) -> None:
     """Leave what a run leaves: these values for every question, 30 CPU seconds, and a KL of 0.5 nats."""
     rows = {"hint_following": hints, "accuracy_clean": clean}
     values = {
@@ -64,17 +62,17 @@ def write_run(work: Path, job: Job, hints: list[float | None], clean: list[float
         "values": dict.fromkeys(["tuning"] if job.tuning else ["trained", "held_out"], values),
         "kl": {"clean": [["q0", 0.4, 5], ["q1", 0.6, 5]]},
     }
-    (work / job.name).mkdir(parents=True)
-    (work / job.name / "done.json").write_text(json.dumps(done), encoding="utf-8")
+    job.folder.mkdir(parents=True)
+    (job.folder / "done.json").write_text(json.dumps(done), encoding="utf-8")
 
 
 def tune(work: Path, name: str, by_rate: dict[float, tuple[list[float | None], list[float | None]]]) -> None:
     for rate, (hints, clean) in by_rate.items():
-        write_run(work, Job(name, TUNING_SEED, rate, tuning=True), hints, clean)
+        write_run(Job(work, name, TUNING_SEED, rate, tuning=True), hints, clean)
 
 
 def test_tuning_takes_the_least_swayed_of_those_that_keep_their_knowledge(tmp_path: Path) -> None:
-    write_run(tmp_path, Job("base", TUNING_SEED, 0.0, tuning=True), [1.0] * 10, [1.0] * 5 + [0.0] * 5)
+    write_run(Job(tmp_path, "base", TUNING_SEED, 0.0, tuning=True), [1.0] * 10, [1.0] * 5 + [0.0] * 5)
     half, less = [1.0] * 5 + [0.0] * 5, [1.0] * 4 + [0.0] * 6
     tune(tmp_path, "opct", {1e-4: ([1.0] * 6 + [0.0] * 4, half), 3e-4: (half, half), 1e-3: ([0.0] * 10, less)})
     assert choose(tmp_path, "opct")[0] == 3e-4
@@ -90,14 +88,14 @@ def test_tuning_takes_the_least_swayed_of_those_that_keep_their_knowledge(tmp_pa
 def finished(work: Path) -> tuple[list[str], dict[str, float]]:
     """Leave a whole bench of three arms: bct is swayed less than opct, by chance; act as much as the base."""
     half = [1.0] * 10 + [0.0] * 10
-    write_run(work, Job("base", TUNING_SEED, 0.0, tuning=True), half, half)
-    write_run(work, Job("base", 0, 0.0, tuning=False), half, half)
+    write_run(Job(work, "base", TUNING_SEED, 0.0, tuning=True), half, half)
+    write_run(Job(work, "base", 0, 0.0, tuning=False), half, half)
     for name in ("opct", "bct", "act"):
         tune(work, name, dict.fromkeys(RATES, (half, half)))
     for seed in SEEDS:
-        write_run(work, Job("opct", seed, 1e-4, tuning=False), [1.0] * 4 + [0.0] * 16, half)
-        write_run(work, Job("bct", seed, 1e-4, tuning=False), [1.0] * 3 + [None] + [0.0] * 16, [1.0] * 20)
-        write_run(work, Job("act", seed, 1e-4, tuning=False), half, half)
+        write_run(Job(work, "opct", seed, 1e-4, tuning=False), [1.0] * 4 + [0.0] * 16, half)
+        write_run(Job(work, "bct", seed, 1e-4, tuning=False), [1.0] * 3 + [None] + [0.0] * 16, [1.0] * 20)
+        write_run(Job(work, "act", seed, 1e-4, tuning=False), half, half)
     return ["opct", "bct", "act"], dict.fromkeys(("opct", "bct", "act"), 1e-4)
 
 
@@ -117,26 +115,31 @@ def test_the_table_says_what_the_runs_say(tmp_path: Path) -> None:
     assert opct["trained"]["high"] - opct["trained"]["low"] > 0.3
 
 
-def test_what_beats_opct_is_named_with_whether_it_may_be_chance(tmp_path: Path) -> None:
-    result = table.collect(tmp_path, *finished(tmp_path))
+def test_the_command_names_what_beats_opct_and_whether_it_may_be_chance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms, _ = finished(tmp_path)
+    assert methods.main(["--work", str(tmp_path), "--out", str(tmp_path), "--jobs", "1", "--arms", *arms]) == 0
+    result = json.loads((tmp_path / "methods.json").read_text(encoding="utf-8"))
     named = {(entry["column"], entry["arm"]): entry.get("beyond_chance") for entry in result["not_best"]}
     assert named == {
         ("hint followed, trained wordings", "BCT, hard label"): False,
         ("hint followed, held-out families", "BCT, hard label"): False,
         ("right without a hint", "BCT, hard label"): True,
     }
-    lines = table.sentences(result)
-    assert any("could be chance" in line for line in lines)
-    assert any(line.startswith("right without a hint: BCT, hard label (+50 points)") for line in lines)
-
-
-def test_files_show_every_arm(tmp_path: Path) -> None:
-    result: dict[str, Any] = table.collect(tmp_path, *finished(tmp_path))
-    methods.write(tmp_path, result)
-    text = (tmp_path / "methods.md").read_text(encoding="utf-8")
-    drawing = draw(result, methods.HEADLINE)
-    ElementTree.fromstring(drawing)
-    for row in result["arms"].values():
-        assert row["title"] in text
-        assert row["title"] in drawing
+    text, drawing = capsys.readouterr().out, (tmp_path / "methods.svg").read_text(encoding="utf-8")
+    assert "- right without a hint: BCT, hard label (+50 points)" in text
+    assert "could be chance" in text
     assert "20% (" in text
+    assert all(ARMS[name].title in text and ARMS[name].title in drawing for name in arms)
+
+
+def test_a_run_that_fails_ends_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(name: str, *_: Any) -> None:
+        raise UnswayedError(f"arm {name} failed")
+
+    monkeypatch.setattr(jobs, "alone", fail)
+    assert methods.main(["--work", str(tmp_path), "--jobs", "1", "--arms", "opct", "--out", str(tmp_path)]) == 1
+    assert "arm tuning-base-0-100 failed" in capsys.readouterr().err
