@@ -99,19 +99,14 @@ def show(
 
     Example: unswayed show recipes/opct.toml --pair q17 --completion "Yes."
     """
-    from unswayed.chat.render import Chat
     from unswayed.data.read import read_pairs
-    from unswayed.models import resolve
+    from unswayed.models import load_chat
 
     plan = _plan(recipe, pairs, model, set_ or [])
     rows = read_pairs(plan.data.train, allow_identical=plan.data.allow_identical)[: plan.data.limit]
     chosen = _choose(rows, pair or [], number, plan.data.train)
-    source = resolve(plan.model.id, revision=plan.model.revision, trust_remote_code=trust_remote_code)
-    chat = Chat.load(
-        source.path,
-        template_kwargs=plan.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=plan.chat.allow_special_tokens,
+    _, chat = load_chat(
+        plan.model.id, revision=plan.model.revision, **plan.chat.model_dump(), trust_remote_code=trust_remote_code
     )
     refused: DataError | None = None
     warnings: Iterable[str] = ()

@@ -45,7 +45,7 @@ from unswayed.labels.base import Context, messages_of
 from unswayed.labels.labellers import LABELLERS
 from unswayed.labels.parts import build_judge, build_scorer
 from unswayed.labels.summary import summarise
-from unswayed.models import resolve
+from unswayed.models import load_chat, resolve
 
 log = logging.getLogger(__name__)
 ABOUT, MODELS, CANDIDATES, SUMMARY = "label.json", "models.json", "candidates.jsonl", "summary.json"
@@ -81,17 +81,13 @@ def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> P
     labeller = recipe.labeller
     path = Path(recipe.data.train)
     pairs = read_pairs(path, allow_identical=recipe.data.allow_identical)[: recipe.data.limit]
-    source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
     if recipe.model.adapter is not None:
         check_adapter(recipe.model.adapter)
     for part in (getattr(labeller, "scorer", None), getattr(labeller, "judge", None)):
         if part is not None and part.model is not None:
             resolve(part.model, revision=getattr(part, "revision", None))
-    chat = Chat.load(
-        source.path,
-        template_kwargs=recipe.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=recipe.chat.allow_special_tokens,
+    _, chat = load_chat(
+        recipe.model.id, revision=recipe.model.revision, **recipe.chat.model_dump(), trust_remote_code=trust_remote_code
     )
     for warning in check_pairs(chat, pairs, recipe.max_new_tokens).warnings:
         log.warning(warning)
@@ -229,12 +225,8 @@ def _context(recipe: LabelRecipe, folder: Path, trust_remote_code: bool) -> Cont
     policy = load_policy(
         model.id,
         model.adapter,
-        revision=model.revision,
-        dtype=model.dtype,
-        device=model.device,
-        attention=model.attention,
-        template_kwargs=recipe.chat.template_kwargs,
-        allow_special_tokens=recipe.chat.allow_special_tokens,
+        **model.model_dump(exclude={"id", "adapter"}),
+        **recipe.chat.model_dump(),
         trust_remote_code=trust_remote_code,
     )
     scoring, judging = getattr(labeller, "scorer", None), getattr(labeller, "judge", None)

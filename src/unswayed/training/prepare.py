@@ -22,7 +22,7 @@ from unswayed.data.evaluation_only import refuse_evaluation_only
 from unswayed.data.read import read_pairs
 from unswayed.engine.configured import capabilities_of
 from unswayed.methods import Method, Tokens, build
-from unswayed.models import ModelSource, resolve
+from unswayed.models import ModelSource, load_chat, resolve
 from unswayed.training import token_cache as tokencache
 from unswayed.training.token_cache import Rendered
 
@@ -104,12 +104,8 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
         evaluation_only |= refuse_evaluation_only(file, rows, allowed=recipe.data.allow_evaluation_only) if rows else {}
     for name in evaluation_only:
         log.warning("%s is for evaluation only; the recipe allows training on it, and the run records that", name)
-    source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
-    chat = Chat.load(
-        source.path,
-        template_kwargs=recipe.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=recipe.chat.allow_special_tokens,
+    source, chat = load_chat(
+        recipe.model.id, revision=recipe.model.revision, **recipe.chat.model_dump(), trust_remote_code=trust_remote_code
     )
     check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
     rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
