@@ -144,10 +144,9 @@ def check(
     asked = None if against is None or other_file else _suite(against)
     chat = None
     if model is not None:
-        from unswayed.chat.render import Chat
-        from unswayed.models import resolve
+        from unswayed.models import load_chat
 
-        chat = Chat.load(resolve(model).path)
+        _, chat = load_chat(model)
     report = check_file(
         file,
         against=None if asked else against,

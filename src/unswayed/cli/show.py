@@ -100,12 +100,14 @@ def show(
     Example: unswayed show recipes/opct.toml --pair q17 --completion "Yes."
     """
     from unswayed.data.read import read_data
-    from unswayed.models.source import resolve_chat
+    from unswayed.models import load_chat
 
     plan = _plan(recipe, pairs, model, set_ or [])
     _, rows = read_data(plan.data, need_teacher=not plan.method.trains_on_targets)
     chosen = _choose(rows, pair or [], number, plan.data.train)
-    _, chat = resolve_chat(plan.model, plan.chat, trust_remote_code=trust_remote_code)
+    _, chat = load_chat(
+        plan.model.id, revision=plan.model.revision, **plan.chat.model_dump(), trust_remote_code=trust_remote_code
+    )
     refused: DataError | None = None
     warnings: Iterable[str] = ()
     from unswayed.chat.check import check_pairs

@@ -16,7 +16,7 @@ from unswayed.engine.decode.loglikelihood import continuation_logprobs
 from unswayed.engine.decode.sampler import sample
 from unswayed.engine.hf.engine import backbone, memory_guard
 from unswayed.engine.hf.load import check_adapter, pick_device, quiet_peft
-from unswayed.models import load_model, resolve
+from unswayed.models import load_chat, load_model
 
 
 class Drawn(Protocol):
@@ -142,26 +142,23 @@ class LoadedPolicy(Policy):
         self.name = name
         self.weights = weights
         """Identity of the model's own weights, then of the files of an adapter on top."""
+        self.body, self.head = backbone(model), model.get_output_embeddings()
+        self.vocab_size = min(chat.vocab_size, self.head.weight.shape[0])
 
     def draw(
         self, ids: Sequence[tuple[int, ...]], params: SamplingParams, seeds: Sequence[Sequence[int]]
     ) -> Sequence[Sequence[Drawn]]:
         """See `Policy.draw`."""
-        head = self.model.get_output_embeddings()
-        vocab_size = min(self.chat.vocab_size, head.weight.shape[0])
+        stops, vocab = self.chat.stop_ids, self.vocab_size
         with memory_guard():
-            return sample(
-                backbone(self.model), head, ids, params, seeds=seeds, stop_ids=self.chat.stop_ids, vocab_size=vocab_size
-            )
+            return sample(self.body, self.head, ids, params, seeds=seeds, stop_ids=stops, vocab_size=vocab)
 
     def logprobs(
         self, ids: Sequence[tuple[int, ...]], continuations: Sequence[Sequence[tuple[int, ...]]]
     ) -> list[list[float]]:
         """See `Policy.logprobs`."""
-        head = self.model.get_output_embeddings()
-        vocab_size = min(self.chat.vocab_size, head.weight.shape[0])
         with memory_guard():
-            return continuation_logprobs(backbone(self.model), head, ids, continuations, vocab_size=vocab_size)
+            return continuation_logprobs(self.body, self.head, ids, continuations, vocab_size=self.vocab_size)
 
 
 def load_policy(
@@ -184,12 +181,12 @@ def load_policy(
     """
     from peft import PeftModel
 
-    source = resolve(model, revision=revision, trust_remote_code=trust_remote_code)
-    chat = Chat.load(
-        source.path,
+    source, chat = load_chat(
+        model,
+        revision=revision,
         template_kwargs=template_kwargs,
-        trust_remote_code=trust_remote_code,
         allow_special_tokens=allow_special_tokens,
+        trust_remote_code=trust_remote_code,
     )
     if adapter is not None:
         check_adapter(adapter)

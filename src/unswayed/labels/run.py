@@ -38,8 +38,7 @@ from unswayed.labels.base import Context, messages_of
 from unswayed.labels.labellers import LABELLERS
 from unswayed.labels.parts import build_judge, build_scorer
 from unswayed.labels.summary import summarise
-from unswayed.models import resolve
-from unswayed.models.source import resolve_chat
+from unswayed.models import load_chat, resolve
 
 log = logging.getLogger(__name__)
 ABOUT, MODELS, CANDIDATES, SUMMARY = "label.json", "models.json", "candidates.jsonl", "summary.json"
@@ -79,7 +78,9 @@ def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> P
     for part in (getattr(labeller, "scorer", None), getattr(labeller, "judge", None)):
         if part is not None and part.model is not None:
             resolve(part.model, revision=getattr(part, "revision", None))
-    _, chat = resolve_chat(recipe.model, recipe.chat, trust_remote_code=trust_remote_code)
+    _, chat = load_chat(
+        recipe.model.id, revision=recipe.model.revision, **recipe.chat.model_dump(), trust_remote_code=trust_remote_code
+    )
     for warning in check_pairs(chat, pairs, recipe.max_new_tokens).warnings:
         log.warning(warning)
     prefilled = [f"pair {pair.id}" for pair in pairs if messages_of(pair, labeller)[-1].role == "assistant"]
@@ -216,12 +217,8 @@ def _context(recipe: LabelRecipe, folder: Path, trust_remote_code: bool) -> Cont
     policy = load_policy(
         model.id,
         model.adapter,
-        revision=model.revision,
-        dtype=model.dtype,
-        device=model.device,
-        attention=model.attention,
-        template_kwargs=recipe.chat.template_kwargs,
-        allow_special_tokens=recipe.chat.allow_special_tokens,
+        **model.model_dump(exclude={"id", "adapter"}),
+        **recipe.chat.model_dump(),
         trust_remote_code=trust_remote_code,
     )
     scoring, judging = getattr(labeller, "scorer", None), getattr(labeller, "judge", None)

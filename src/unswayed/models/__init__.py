@@ -4,7 +4,7 @@ Importing this package loads no torch; `resolve` loads none either unless a GGUF
 """
 
 from unswayed.models.gguf.aliases import ALIASES, Alias
-from unswayed.models.load import default_dtype, load_model, load_tokenizer
+from unswayed.models.load import default_dtype, load_chat, load_model, load_tokenizer
 from unswayed.models.source import ModelSource, resolve
 
-__all__ = ["ALIASES", "Alias", "ModelSource", "default_dtype", "load_model", "load_tokenizer", "resolve"]
+__all__ = ["ALIASES", "Alias", "ModelSource", "default_dtype", "load_chat", "load_model", "load_tokenizer", "resolve"]

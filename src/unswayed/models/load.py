@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unswayed.core.errors import ConfigError, OutOfMemoryError
 from unswayed.core.progress import library_bars
+from unswayed.models.source import ModelSource, resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from unswayed.models.source import ModelSource
+    from unswayed.chat.render import Chat
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 BF16_FEATURES = ("amx_bf16", "avx512_bf16")
@@ -95,6 +96,33 @@ def load_model(source: ModelSource, *, dtype: str = "auto", device: str = "cpu",
         )
     model.requires_grad_(False)
     return model.eval()
+
+
+def load_chat(
+    model: str,
+    *,
+    revision: str | None = None,
+    template_kwargs: Mapping[str, Any] = {},
+    allow_special_tokens: bool = False,
+    template: str | None = None,
+    trust_remote_code: bool = False,
+) -> tuple[ModelSource, Chat]:
+    """Find a model's files and load its tokenizer and chat template, but no weights.
+
+    Raises:
+        ConfigError: no such model, or one without a usable chat template.
+    """
+    from unswayed.chat.render import Chat
+
+    source = resolve(model, revision=revision, trust_remote_code=trust_remote_code)
+    chat = Chat.load(
+        source.path,
+        template_kwargs=template_kwargs,
+        allow_special_tokens=allow_special_tokens,
+        template=template,
+        trust_remote_code=trust_remote_code,
+    )
+    return source, chat
 
 
 def _check_device(device: str) -> None:

@@ -64,14 +64,9 @@ class Run:
         """Load the trained model for evaluation."""
         from unswayed.engine.policy import load_policy
 
-        return load_policy(
-            self.recipe.model.id,
-            str(self.adapter),
-            revision=self.recipe.model.revision,
-            dtype=self.recipe.model.dtype,
-            device=self.recipe.model.device,
-            template_kwargs=self.recipe.chat.template_kwargs,
-        )
+        model, chat = self.recipe.model, self.recipe.chat
+        options = {**model.model_dump(exclude={"id", "adapter"}), **chat.model_dump()}
+        return load_policy(model.id, str(self.adapter), **options)
 
 
 def train(

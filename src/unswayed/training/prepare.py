@@ -23,8 +23,7 @@ from unswayed.data.read import hash_data, locate_data, read_data, read_pairs
 from unswayed.data.sides import require_sides, side_warnings
 from unswayed.engine.configured import capabilities_of
 from unswayed.methods import Method, Tokens, build
-from unswayed.models import ModelSource, resolve
-from unswayed.models.source import resolve_chat
+from unswayed.models import ModelSource, load_chat, resolve
 from unswayed.training import token_cache as tokencache
 from unswayed.training.token_cache import Rendered
 
@@ -111,7 +110,9 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
         evaluation_only |= refuse_evaluation_only(file, rows, allowed=recipe.data.allow_evaluation_only) if rows else {}
     for name in evaluation_only:
         log.warning("%s is for evaluation only; the recipe allows training on it, and the run records that", name)
-    source, chat = resolve_chat(recipe.model, recipe.chat, trust_remote_code=trust_remote_code)
+    source, chat = load_chat(
+        recipe.model.id, revision=recipe.model.revision, **recipe.chat.model_dump(), trust_remote_code=trust_remote_code
+    )
     check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
     rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
     rendered = tokencache.obtain(

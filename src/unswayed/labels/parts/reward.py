@@ -20,7 +20,7 @@ from unswayed.core.progress import library_bars
 from unswayed.core.types import Message, Score
 from unswayed.engine.hf.engine import memory_guard
 from unswayed.engine.hf.load import pick_device
-from unswayed.models import default_dtype, resolve
+from unswayed.models import default_dtype, load_chat
 
 
 class RewardModel:
@@ -61,8 +61,7 @@ def load_reward_model(config: RewardModelConfig, *, device: str = "auto") -> Rew
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    source = resolve(config.model, revision=config.revision)
-    chat = Chat.load(source.path, template=config.template)
+    source, chat = load_chat(config.model, revision=config.revision, template=config.template)
     where = pick_device(device)
     dtype = default_dtype(where) if config.dtype == "auto" else config.dtype
     try:
