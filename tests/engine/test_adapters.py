@@ -1,4 +1,4 @@
-"""Switching who speaks changes nothing but who speaks."""
+"""Switching the active adapter changes nothing else."""
 
 from pathlib import Path
 

@@ -139,7 +139,7 @@ def test_unknown_targets_are_refused(tmp_path: Path, tiny_model_dir: Path) -> No
         _load(tmp_path, tiny_model_dir, EXACT, lora={"targets": ["nosuch"]})
 
 
-def test_every_voice_of_torch_for_no_memory_is_heard() -> None:
+def test_every_out_of_memory_error_of_torch_is_recognised() -> None:
     from unswayed.engine.hf.engine import memory_guard
 
     for error in (

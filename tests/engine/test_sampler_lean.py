@@ -70,7 +70,7 @@ def test_a_model_says_the_same_with_every_kind_of_adapter(rows: int, options: di
     assert not torch.allclose(found, bare, atol=1e-3)
 
 
-def test_the_adapter_that_speaks_is_the_one_that_is_added() -> None:
+def test_only_the_active_adapter_is_added() -> None:
     model = adapted()
     model.add_adapter("teacher", LoraConfig(r=2, lora_alpha=3, target_modules="all-linear"))
     model.to(torch.float64)

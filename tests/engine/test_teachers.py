@@ -25,7 +25,7 @@ def organism(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> 
     return train(runs.recipe(folder, tiny_model_dir, method=method, optim={"lr": 5e-2})).adapter
 
 
-def _hidden(recipe: Recipe, who: str = "teacher") -> list[torch.Tensor]:
+def _hidden(recipe: Recipe, role: str = "teacher") -> list[torch.Tensor]:
     prepared = prepare(recipe)
     engine = load_engine(prepared.recipe, prepared.source, prepared.chat)
     fingerprint = engine.teacher_fingerprint()
@@ -35,11 +35,11 @@ def _hidden(recipe: Recipe, who: str = "teacher") -> list[torch.Tensor]:
         type(row)(row.pair_id, row.prompt_ids, row.teacher_prompt_ids, ids, (1.0,) * len(ids))
         for row, ids in zip(batch.rows, fixed, strict=True)
     ]
-    before = engine.score(type(batch)(tuple(rows)), who)  # type: ignore[arg-type]
+    before = engine.score(type(batch)(tuple(rows)), role)  # type: ignore[arg-type]
     sums = engine.forward_backward(batch, prepared.method.loss)
     engine.optim_step(1e-2, sums.count, 1.0)
     after = engine.score(type(batch)(tuple(rows)), "teacher")
-    if who == "teacher":
+    if role == "teacher":
         assert all(torch.equal(a.hidden_ND, b.hidden_ND) for a, b in zip(before, after, strict=True))
     assert engine.teacher_fingerprint() == fingerprint
     return [scored.hidden_ND for scored in before]

@@ -1,4 +1,4 @@
-"""What only OPCT has: who writes, several updates on one batch, top-k, spans, truncation, means."""
+"""What only OPCT has: draws of either role, several updates on one batch, top-k, spans, truncation, means."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_teacher_share_goes_from_the_student_to_the_teacher(tmp_path: Path, tiny
     assert names[0] == ["student"] * 10
     assert set(names[1]) == {"student", "teacher"}
     assert names[2] == ["teacher"] * 10
-    # A completion depends on its place alone, not on who wrote the others.
+    # A completion depends on its place alone, not on who drew the others.
     for mixed, student, teacher in zip(some.rollouts, none.rollouts, all_.rollouts, strict=True):
         own = student if mixed.policy.name == "student" else teacher
         assert (mixed.prompt_ids, mixed.completion_ids, mixed.seed) == (own.prompt_ids, own.completion_ids, own.seed)
@@ -46,9 +46,9 @@ def test_teacher_share_goes_from_the_student_to_the_teacher(tmp_path: Path, tiny
 
 def test_the_share_is_met_over_many_steps(tmp_path: Path, tiny_model_dir: Path) -> None:
     prepared, _ = battery.load(tmp_path, tiny_model_dir, {"name": "opct", "teacher_share": 0.3}, "float32")
-    writer = prepared.method._role  # type: ignore[attr-defined]
+    role_of = prepared.method._role  # type: ignore[attr-defined]
     places = [(number, i) for number in range(40) for i in range(50)]
-    teachers = sum(writer((i, 0), Step(0, number, battery.PARAMS)) == "teacher" for number, i in places)
+    teachers = sum(role_of((i, 0), Step(0, number, battery.PARAMS)) == "teacher" for number, i in places)
     assert abs(teachers / len(places) - 0.3) < 0.03
 
 

@@ -31,7 +31,7 @@ def full_attention(backbone: torch.nn.Module) -> bool:
 def packable(backbone: torch.nn.Module) -> bool:
     """Return whether rows may be packed: full attention, through the function that Transformers lets one choose.
 
-    Layers that are computed again in the backward pass would attend as the configuration says then.
+    Layers that are computed again in the backward pass would attend as the configuration is set then.
     """
     config: Any = backbone.config
     return (
@@ -47,7 +47,7 @@ def decoder_layers(backbone: torch.nn.Module) -> list[torch.nn.Module]:
     """Return the layers that the residual stream runs through, first to last.
 
     Raises:
-        ConfigError: this architecture keeps them in no list as long as its configuration says.
+        ConfigError: this architecture has no list of as many layers as its configuration states.
     """
     config: Any = backbone.config
     count = getattr(config, "num_hidden_layers", None)
@@ -89,7 +89,7 @@ def completion_layers(
     share_prefix: bool = True,
     side: Side = "right",
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return hidden_ND after the last norm and layers_LND, what each layer hands on, at the completion tokens.
+    """Return hidden_ND after the last norm and layers_LND, the output of each layer, at the completion tokens.
 
     Arguments as in `completion_hidden`, but the states are those at the tokens themselves, and a prompt may be empty.
 

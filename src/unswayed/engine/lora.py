@@ -1,7 +1,7 @@
 """LoRA's arithmetic in place: `x Wᵀ + b + s (x Aᵀ) Bᵀ`, each product adding to what is there.
 
 PEFT scales the adapter's part and adds it to the frozen one, and the two gradients of the input are added likewise:
-four walks over full-size tensors that products can do by the way. Only rounding differs. With float32 adapters over
+four passes over full-size tensors that the products can include. Only rounding differs. With float32 adapters over
 bfloat16 weights the input is kept as it came, where PEFT keeps a float32 copy for each layer that reads it.
 """
 

@@ -73,7 +73,7 @@ class Policy:
         if any(map(self.chat.opens_thinking, ids)):
             raise ConfigError(
                 f"{self.name}: the chat template opens a span of thinking, and the likelihood of an answer inside it "
-                "says nothing; fix a template value that turns thinking off (such as enable_thinking = false)"
+                "means nothing; fix a template value that turns thinking off (such as enable_thinking = false)"
             )
         return [
             [Likelihood(value, len(text), len(row)) for value, text in zip(values, own, strict=True)]
@@ -94,7 +94,7 @@ class Policy:
 
 
 class EnginePolicy(Policy):
-    """The student or the teacher of an engine in training, e.g. between two steps; `scorer` gives likelihoods."""
+    """The student or the teacher of an engine in training, e.g. between two steps; `scorer` computes likelihoods."""
 
     def __init__(
         self, sampler: Sampler, chat: Chat, role: Role = "student", name: str = "", *, scorer: Scorer | None = None

@@ -276,7 +276,7 @@ def _product_back(gradient_CV: Tensor, weight_VD: Tensor) -> Tensor:
 def tiles(plane_CV: Tensor) -> list[slice]:
     """Return the vocabulary in parts that are worked on one after the other, the last one perhaps shorter.
 
-    On a CPU a walk over whole planes is bound by memory, many times slower than the arithmetic; an accelerator takes
+    On a CPU a pass over whole planes is bound by memory, many times slower than the arithmetic; an accelerator takes
     everything at once.
     """
     vocab = plane_CV.shape[1]

@@ -6,7 +6,7 @@ what the frozen teacher has there:
     S = the longest common ending of the two prompts, in token ids, found row by row before anything is padded
     loss = s² Σ_{n∈S} 1/L Σ_l ‖h_l^θ(x)_n − h_l^0(x')_n‖², divided by the number of positions of the step
 
-h_l is what layer l hands on, the last one before the final norm; the embeddings are left out. Squares are taken in
+h_l is the output of layer l, the last one before the final norm; the embeddings are left out. Squares are taken in
 float32. The first position of a prompt is an attention sink with activations thousands of times larger than others; it
 is left out where the common ending reaches it (`sink_tokens`). Gradient flows through the student's side.
 

@@ -113,7 +113,7 @@ def method(config: type[MethodConfig]) -> Callable[[T], T]:
 
 
 def check_spans(config: CompletionConfig, tokens: Tokens) -> None:
-    """Refuse different weights for thinking and answer where nothing tells the two apart.
+    """Refuse different weights for thinking and answer where the tokenizer does not mark thinking.
 
     Raises:
         ConfigError: the tokenizer has no tags.

@@ -1,7 +1,7 @@
 r"""Bias-augmented consistency training with soft labels: the teacher's whole distribution at each token of its answer.
 
 The frozen teacher answers its own prompt x'; the same ids are forced on both sides, and at each of them the student
-after x is pulled to what the teacher says after x':
+after x is pulled to the teacher's distribution after x':
 
     y ~ π_0(·|x')          loss = Σ_t w_t KL(π_0(·|x', y_<t) ‖ π_θ(·|x, y_<t)), divided by Σ w of the step
 
@@ -32,7 +32,7 @@ class BCTSoft(TeacherCompletions):
     config: BCTSoftConfig
 
     def collect(self, pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> Collected:
-        """Let the teacher answer `teacher_prompt` and say what else it could have said."""
+        """Let the teacher answer `teacher_prompt`; keep its distribution at each token of the answer."""
         found = super().collect(pairs, engine, step)
         return replace(found, batch=with_teacher(found.batch.rows, engine))
 

@@ -1,4 +1,4 @@
-"""Linear layers while nothing is learned: the same products and sums, in the order that costs least.
+"""Faster linear layers for decoding, without gradient: the same products and sums in a cheaper order.
 
 Decoding multiplies every weight by a few rows, thousands of times. Inside `lean_linears` a layer's `forward` is
 replaced by one that leaves out what only training or a large batch needs; everything else of the module stays, hooks
@@ -33,9 +33,9 @@ Forward = Callable[[Tensor], Tensor]
 
 @contextmanager
 def lean_linears(*roots: nn.Module) -> Iterator[None]:
-    """Replace the forward of plain linear and LoRA layers under `roots`, and give it back.
+    """Replace the forward of plain linear and LoRA layers under `roots`, and restore it at the end.
 
-    Which adapters speak is read once, on entering.
+    The active adapters are read once, on entering.
     """
     replaced: dict[nn.Module, Forward] = {}
     for module in (module for root in roots for module in root.modules()):
@@ -104,7 +104,7 @@ def _adapted(layer: Any) -> Forward | None:
 
 
 def _watched(module: nn.Module) -> bool:
-    """Whether somebody has to be told when the module runs."""
+    """Whether hooks or another forward are attached to the module."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 

@@ -3,7 +3,7 @@
 A prompt is computed once for all its continuations. The state after its last token predicts the first token of each, so
 where every continuation is one token (the letters of a multiple-choice question) that single pass is all there is.
 Longer ones run behind the prompt's keys and values, which are repeated for them. Models that do not look back on the
-whole prompt from every layer get plain padded rows instead. Only rounding tells the two ways apart.
+whole prompt from every layer get plain padded rows instead. The two ways differ by rounding only.
 """
 
 from __future__ import annotations

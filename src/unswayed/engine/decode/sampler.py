@@ -1,7 +1,7 @@
 """The decode loop: token ids in, completions as token ids out.
 
 One loop serves every batch. Prompts wait in a queue, longest first; free slots take the next prompts' rollouts, a row
-that ends gives its slot back at once, and nothing is padded to the longest completion. What rows share is computed
+that ends frees its slot at once, and nothing is padded to the longest completion. What rows share is computed
 once: the tokens all prompts begin with, and a prompt with several rollouts. Sampling parameters are explicit; the
 generation defaults a model ships with are never read.
 
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from unswayed.core.errors import ConfigError, NotFiniteError
 from unswayed.core.seeding import uniforms
 from unswayed.core.types import Finish, SamplingParams
+from unswayed.engine.batching import common_prefix
 from unswayed.engine.decode.decodable import attention_windows, kv_bytes
 from unswayed.engine.decode.lean import lean_linears
 from unswayed.engine.decode.sampling_rules import check_params, choose
@@ -68,7 +69,7 @@ def sample(
 
     Args:
         backbone: the transformer body (`model.model` of a `...ForCausalLM`), adapters injected or not. It is in eval
-            mode for the duration and every module gets its mode back.
+            mode for the duration; every module's mode is restored.
         head: output embedding, hidden states to logits.
         prompts: token ids, none empty.
         params: `params.seed` is not used here; each rollout has its own seed.
@@ -113,7 +114,7 @@ def sample(
 
 @dataclass(slots=True, eq=False)
 class _Row:
-    """One rollout on its way."""
+    """One rollout while it is decoded."""
 
     prompt_index: int
     rollout: int
@@ -177,7 +178,7 @@ class _Decoder:
         return groups
 
     def _prefill(self, groups: Sequence[Sequence[_Row]]) -> None:
-        """Run the groups' prompts, give each rollout a slot and choose its first token."""
+        """Run the groups' prompts, assign each rollout a slot and choose its first token."""
         rests = [group[0].prompt[self.prefix :] for group in groups]
         longest = max(map(len, rests))
         owners = torch.tensor([owner for owner, group in enumerate(groups) for _ in group], device=self.device)
@@ -276,11 +277,7 @@ def _shared_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
     """
     if len(prompts) < 2:
         return 0
-    low, high = min(prompts), max(prompts)
-    shared = 0
-    while shared < min(len(low), len(high)) and low[shared] == high[shared]:
-        shared += 1
-    shared = min(shared, min(map(len, prompts)) - 1)
+    shared = min(common_prefix(prompts), min(map(len, prompts)) - 1)
     return shared if shared >= SHARED_PREFIX else 0
 
 
@@ -301,7 +298,7 @@ def _check_inputs(prompts: Sequence[Sequence[int]], seeds: Sequence[Sequence[int
 
 @contextmanager
 def _eval_mode(*roots: nn.Module) -> Iterator[None]:
-    """Switch to eval mode, and give exactly the modules that were training their mode back."""
+    """Switch to eval mode, and restore the mode of exactly the modules that were training."""
     training = [module for root in roots for module in root.modules() if module.training]
     try:
         for module in training:

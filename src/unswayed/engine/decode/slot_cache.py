@@ -25,7 +25,7 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped
     """A cache whose next forward pass is announced by `prefix`, `admit` or `decode`.
 
     Per layer it stores keys and values `[slots, heads, columns, width]`, allocated at the first `admit`; heads and
-    width are taken from what the layer hands in.
+    width are taken from the layer's first keys.
     """
 
     def __init__(self, slots: int, columns: int) -> None:

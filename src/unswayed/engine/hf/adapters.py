@@ -32,7 +32,7 @@ def check_separable(model: torch.nn.Module) -> None:
     """Refuse adapters that switching off would not switch off.
 
     Raises:
-        ConfigError: copies of whole modules or merged weights: the frozen teacher would not be what it says it is.
+        ConfigError: copies of whole modules or merged weights: the teacher would not be frozen.
     """
     for name, module in model.named_modules():
         if isinstance(module, AuxiliaryTrainingWrapper):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ ADAPTER_FILE = "adapter_model.safetensors"
 
 @contextmanager
 def memory_guard() -> Iterator[None]:
-    """Turn every way in which torch says that memory ran out into ours."""
+    """Raise `OutOfMemoryError` for every exception with which torch reports that memory ran out."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -165,16 +166,13 @@ class HFEngine:
                 for i, length in zip(index, scored.lengths, strict=True):
                     part = slice(start, start + length)
                     # A view would keep the whole micro-batch alive.
-                    results[i] = Scored(
-                        scored.hidden_ND[part].clone(),
-                        scored.head_VD,
-                        scored.bias_V,
-                        scored.ids_N[part],
-                        scored.weight_N[part],
-                        (length,),
-                        scored.vocab_size,
-                        None if scored.layers_LND is None else scored.layers_LND[:, part].clone(),
-                        scored.softcap,
+                    results[i] = replace(
+                        scored,
+                        hidden_ND=scored.hidden_ND[part].clone(),
+                        ids_N=scored.ids_N[part],
+                        weight_N=scored.weight_N[part],
+                        lengths=(length,),
+                        layers_LND=None if scored.layers_LND is None else scored.layers_LND[:, part].clone(),
                     )
                     start += length
         return [results[i] for i in range(len(batch))]
@@ -349,7 +347,7 @@ def _check_head(model: PreTrainedModel) -> None:
     if not torch.allclose(logits.float(), expected.float(), rtol=1e-3, atol=1e-3):
         raise ConfigError(
             f"{type(model).__name__} changes its logits after the output embedding in a way that its configuration "
-            "does not tell; no exact divergence for it"
+            "does not show; there is no exact divergence for it"
         )
 
 
