@@ -14,6 +14,7 @@ from pydantic import Field, PlainValidator, SerializeAsAny, TypeAdapter, model_v
 
 from unswayed.config.fields import Table, science
 from unswayed.core.errors import ConfigError
+from unswayed.core.plugins import load_installed
 
 TEACHERS = "'start', 'base', 'adapter:PATH' or 'model:PATH'"
 METHOD_CONFIGS: dict[str, type[MethodConfig]] = {}
@@ -71,11 +72,12 @@ def _read(table: Any) -> MethodConfig:
     """Check a table by the class that has its name."""
     if isinstance(table, MethodConfig):
         return table
+    load_installed()
     return _union(*METHOD_CONFIGS.values()).validate_python(table)
 
 
 AnyMethod = Annotated[SerializeAsAny[MethodConfig], PlainValidator(_read)]
-"""A table of any of `METHOD_CONFIGS` as they are when it is read, so that later ones count."""
+"""A table of any of `METHOD_CONFIGS` as they are when it is read, so that those of plug-ins count."""
 
 
 class CompletionConfig(MethodConfig):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.plugins import load_installed
 from unswayed.evals import suites as _built_in  # noqa: F401  (importing the package registers its suites)
 from unswayed.evals.suite import NEEDS, REGISTRY, Builder, Needs, Suite
 
@@ -59,4 +60,5 @@ def needs(name: str) -> Needs:
 
 def suites() -> list[str]:
     """Return the names of all suites, sorted."""
+    load_installed()
     return sorted(REGISTRY)

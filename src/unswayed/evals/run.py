@@ -24,6 +24,7 @@ from unswayed.core.files import (
     write_jsonl,
 )
 from unswayed.core.hashing import hash_file
+from unswayed.core.plugins import used
 from unswayed.core.progress import Progress
 from unswayed.core.signals import stop_signals
 from unswayed.core.types import Completion, Sample, Score, TextPolicy
@@ -34,7 +35,7 @@ from unswayed.evals.records import Record, make_record
 from unswayed.evals.registry import suite as suite_by_name
 from unswayed.evals.results import EVAL, RECORDS, RESULTS, Result, about, differences, read_about, read_records
 from unswayed.evals.scoring.scorers import broken
-from unswayed.evals.suite import Suite
+from unswayed.evals.suite import REGISTRY, Suite
 from unswayed.judges.base import Judge
 
 
@@ -80,6 +81,8 @@ def evaluate(
     judged = judging(suite, judge, policy, allow_self_judge=allow_self_judge)
     if judged is not None:
         facts = judged.about(facts)
+    if plugins := used([REGISTRY.get(suite.name), suite.score, judge]):
+        facts = {**facts, "identity": {**facts["identity"], "plugins": plugins}}
     if out is None:
         made = _complete(policy, suite, judged, None, 0, batch_size, progress)
         return Result(facts, {record.key: record for record in made})

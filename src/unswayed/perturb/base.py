@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.plugins import load_installed
 from unswayed.core.types import Message
 
 Prompt = tuple[Message, ...]
@@ -125,6 +126,7 @@ def get(ref: str) -> Perturbation:
     Raises:
         ConfigError: there is none; the message lists what there is.
     """
+    load_installed()
     name, at, version = ref.partition("@")
     versions = _registry.get(name, {})
     if not at and versions:
@@ -136,4 +138,5 @@ def get(ref: str) -> Perturbation:
 
 def names() -> list[str]:
     """Return `name@version` of everything registered, sorted."""
+    load_installed()
     return sorted(entry.ref for versions in _registry.values() for entry in versions.values())

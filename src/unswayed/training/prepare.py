@@ -15,6 +15,7 @@ from unswayed.chat.render import Chat
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json, hash_tokenizer, model_identity
+from unswayed.core.plugins import used
 from unswayed.core.seeding import rng
 from unswayed.core.types import PromptPair, TokenizedPair
 from unswayed.data import labelled
@@ -35,6 +36,7 @@ class Prepared:
     """A run that may begin: its data as token ids, its model's files, its length.
 
     `evaluation_only` names the sets for evaluation only that the recipe allows training on, and how they were found.
+    `plugins` has the hash of each module from outside that the run depends on, by its name.
     """
 
     recipe: Recipe
@@ -48,6 +50,7 @@ class Prepared:
     anchors: tuple[TokenizedPair, ...] = ()
     anchors_sha256: str = ""
     evaluation_only: Mapping[str, str] = field(default_factory=dict)
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def data_identity(self) -> dict[str, object]:
@@ -139,6 +142,7 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
         anchors=tuple(held),
         anchors_sha256=hash_data(anchor_path, recipe.data.columns) if anchor_path else "",
         evaluation_only=evaluation_only,
+        plugins=used([type(recipe.method), type(method)]),
     )
 
 

@@ -4,6 +4,7 @@ recipe.json    every field, defaults filled in            DONE.json     it reach
 data.json      hash of the pairs and of their tokens      FAILED.json   why it stopped, and what to do
                (and sets for evaluation only in them)     probes.jsonl  what was looked at during training
 model.json     hashes of weights, tokenizer, teacher      metrics.jsonl one row a step
+plugins.json   hashes of modules from outside, if any
 env.json       versions, machine                          rollouts/     every completion, one file a step
 checkpoints/   see `unswayed.training.checkpoint`                  adapter/      the result, a plain PEFT folder
 """
@@ -27,6 +28,7 @@ from unswayed.training.prepare import Prepared
 
 log = logging.getLogger(__name__)
 ALLOWED = "evaluation_only"
+PLUGINS = "plugins.json"
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
 
@@ -65,6 +67,8 @@ class RunState:
             write_json(
                 self.path / "data.json", {**self.prepared.data_identity, **({ALLOWED: allowed} if allowed else {})}
             )
+            if self.prepared.plugins:
+                write_json(self.path / PLUGINS, dict(self.prepared.plugins))
             # Last: a folder with a recipe.json has all the others.
             write_json(self.path / "recipe.json", self.prepared.recipe.to_dict())
 
@@ -133,6 +137,15 @@ class RunState:
                 f"{self.path}: this recipe is another experiment than the run it would go on with:\n  "
                 + "\n  ".join(changed)
                 + "\nundo the change, or choose another name"
+            )
+        file = self.path / PLUGINS
+        plugins = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if plugins != self.prepared.plugins:
+            names = sorted(plugins.keys() | self.prepared.plugins.keys())
+            other = [name for name in names if plugins.get(name) != self.prepared.plugins.get(name)]
+            raise ConfigError(
+                f"{self.path}: the plug-in {', '.join(other)} is not the one that this run began with; import the same "
+                "modules, unchanged, or choose another name"
             )
         data = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         data.pop(ALLOWED, None)  # recognised by what lies on this machine; the bytes are what must be the same

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.plugins import load_installed
 from unswayed.core.types import REFUSED, UNKNOWN, Completion, Sample, Score
 from unswayed.readers.answers import AnswerKey, read_answer
 from unswayed.readers.text import is_repetition, prepare
@@ -69,6 +70,7 @@ def rule_of(score: Rule) -> str:
 
 def rules() -> list[str]:
     """Return the declared rules, each with its version."""
+    load_installed()
     return sorted(_names.values())
 
 
