@@ -9,15 +9,23 @@ STAMP := .venv/.installed
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
             HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 MPLBACKEND=Agg
 
+# One worker a core, each with one thread; a file stays in one worker, for its models are made once.
+PARALLEL ?= -n auto --dist loadfile
+
+# Strict: a dead link, a missing anchor or a page outside the navigation is an error.
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format readme bench clean
+.PHONY: help install demo test test-deep lint format tree docs bench clean
 
 help:
 	@echo "make demo     the whole idea on a small real model, on a CPU, in minutes"
-	@echo "make test     format, lint, types and every test"
+	@echo "make test     format, lint, types, the documentation site and the tests that continuous integration runs"
+	@echo "make test-deep  the long tests: many kills, every shipped recipe on the real model"
 	@echo "make lint     format, lint and types only"
 	@echo "make format   rewrite the code in the house format"
-	@echo "make readme   write the file tree of README.md anew"
+	@echo "make tree     write the file tree of docs/architecture.md anew"
+	@echo "make docs     build the documentation site into build/site"
 	@echo "make bench    the measurements under bench/"
 	@echo "make clean    remove caches and builds; .venv and runs/ stay"
 
@@ -36,14 +44,18 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/unswayed demo
 
-# All four run even if one fails, so one round shows every problem. On success pytest's closing line is the last.
+# All five run even if one fails, so one round shows every problem. On success pytest's closing line is the last.
 test: $(STAMP)
 	@failed=""; \
 	echo "== ruff format"; $(BIN)/ruff format --check --quiet . || failed="$$failed format"; \
 	echo "== ruff check"; $(BIN)/ruff check --no-cache --quiet . || failed="$$failed lint"; \
 	echo "== mypy"; $(BIN)/mypy --no-error-summary || failed="$$failed types"; \
-	echo "== pytest"; $(TEST_ENV) $(BIN)/python -m pytest || failed="$$failed tests"; \
+	echo "== docs"; $(SITE) || failed="$$failed docs"; \
+	echo "== pytest"; $(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m "not deep" || failed="$$failed tests"; \
 	if test -n "$$failed"; then echo "failed:$$failed" >&2; exit 1; fi
+
+test-deep: $(STAMP)
+	@$(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m deep
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check .
@@ -54,8 +66,12 @@ format: $(STAMP)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-readme: $(STAMP)
+tree: $(STAMP)
 	@$(BIN)/python scripts/tree.py
+
+docs: $(STAMP)
+	@$(SITE)
+	@echo "build/site/index.html"
 
 # bench.methods and bench.axes take hours and are started by their own names.
 bench: $(STAMP)

@@ -23,7 +23,7 @@ from bench.summary import OURS, TOLERANCE, agree, probe_summary
 from unswayed.core.errors import UnswayedError
 from unswayed.report.canvas import house_style
 from unswayed.report.svg import arm_ink, ink
-from unswayed.train.prepare import prepare
+from unswayed.training.prepare import prepare
 
 WARMUP = 1
 RANK = 16

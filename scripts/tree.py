@@ -1,4 +1,4 @@
-"""Write the file tree of README.md anew: every file of `src/unswayed` with the first sentence of its docstring.
+"""Write the tree in docs/architecture.md: every folder and file of the package with its docstring's first sentence.
 
 .venv/bin/python scripts/tree.py
 """
@@ -12,24 +12,39 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "unswayed"
+PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- tree: written by scripts/tree.py -->\n```text\n", "```\n<!-- end of tree -->\n"
-OTHERS = {"py.typed": "tells type checkers that the package is typed"}
+OTHERS = {  # files that cannot hold a sentence about themselves
+    "py.typed": "Tells type checkers that the package is typed",
+    "canaries.jsonl": "Replies whose grade is beyond doubt, to check a judge with",
+    "injections.jsonl": "Replies that try to instruct the judge that grades them",
+    "facts.jsonl": "Questions of general knowledge with their right and wrong answers",
+    "harmless.jsonl": "Harmless requests that a model should fulfil",
+    "protected.jsonl": "Settings with a codeword that must not come out",
+    "comparison.html.j2": "The page of `unswayed compare`",
+    "comparison.css.j2": "Styles of that page alone",
+    "parts.html.j2": "Macros that the pages share",
+    "report.html.j2": "The page of `unswayed demo`",
+    "style.css.j2": "Styles of every page",
+    "safety_facts.jsonl": "Dangers, with questions that walk into them and look-alikes that do not",
+}
+FOLDERS = {"templates": "Jinja templates of the pages and their styles"}  # folders that are no packages
 
 
 def files() -> list[Path]:
-    """Return every file of the package that holds anything or means something, caches apart."""
+    """Return every file of the package, caches and `__init__.py` of folders apart: those describe their folders."""
     found = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return sorted(
         path
         for path in found
-        if not path.name.startswith(".") and (path.name != "__init__.py" or path.read_text().strip())
+        if not path.name.startswith(".") and (path.name != "__init__.py" or path.parent == PACKAGE)
     )
 
 
 def describe(path: Path) -> str:
     """Return one line about a file: its docstring's first sentence, or the first comment of a template or data file."""
     if path.name in OTHERS:
-        return OTHERS[path.name]
+        return OTHERS[path.name].replace("`", "")
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         text = ast.get_docstring(ast.parse(text)) or ""
@@ -52,18 +67,17 @@ def _folder(folder: Path, paths: list[Path], depth: int) -> Iterator[tuple[str, 
     for path in (path for path in paths if path.parent == folder):
         yield indent + path.name, describe(path)
     for below in sorted({folder / path.relative_to(folder).parts[0] for path in paths if path.parent != folder}):
-        yield f"{indent}{below.name}/", ""
+        init = below / "__init__.py"
+        yield f"{indent}{below.name}/", describe(init) if init.exists() else FOLDERS[below.name]
         yield from _folder(below, [path for path in paths if below in path.parents], depth + 1)
 
 
-def main() -> None:
-    """Replace the tree between the two marks."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+def with_tree(text: str) -> str:
+    """Return the page with the tree between the two marks replaced by the current one."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    readme.write_text(before + BEGIN + tree() + END + after, encoding="utf-8")
+    return before + BEGIN + tree() + END + after
 
 
 if __name__ == "__main__":
-    main()
+    PAGE.write_text(with_tree(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from unswayed.train import distributed as parallel
+from unswayed.training import distributed as parallel
 
 
 def several(program: Callable[[int], object], folder: Path, size: int = 2, seconds: float = 300) -> list[int]:

@@ -1,5 +1,8 @@
 """Whole or absent, valid or refused."""
 
+import builtins
+import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -8,7 +11,7 @@ import pytest
 
 from unswayed.core.errors import CheckpointError
 from unswayed.core.files import dump_json
-from unswayed.train import checkpoint
+from unswayed.training import checkpoint
 
 
 def _write(folder: Path) -> None:
@@ -20,22 +23,17 @@ def _save(run: Path, step: int, keep: int = 2) -> Path:
     return checkpoint.save(run, step, _write, {"note": step}, keep)
 
 
-@pytest.fixture
-def said() -> list[str]:
-    return []
-
-
-def test_saved_then_found(tmp_path: Path, said: list[str]) -> None:
+def test_saved_then_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = _save(tmp_path, 3)
     assert checkpoint.verify(path) == []
-    found = checkpoint.latest_valid(tmp_path, said.append)
+    found = checkpoint.latest_valid(tmp_path)
     assert found is not None
     assert (found.path, found.step, found.info) == (path, 3, {"note": 3})
-    assert not said
+    assert not caplog.messages
 
 
-def test_none_yet_is_none(tmp_path: Path, said: list[str]) -> None:
-    assert checkpoint.latest_valid(tmp_path, said.append) is None
+def test_none_yet_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert checkpoint.latest_valid(tmp_path) is None
 
 
 def test_order_of_durability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,17 +74,19 @@ DAMAGE = {"truncated": _truncate, "bit-flipped": _flip, "deleted": Path.unlink}
 
 @pytest.mark.parametrize("name", ["a.bin", "b.json", checkpoint.MANIFEST])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_falls_back_one_and_says_so(tmp_path: Path, said: list[str], name: str, damage: str) -> None:
+def test_damage_falls_back_one_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, damage: str
+) -> None:
     for step in (5, 10):
         _save(tmp_path, step)
     DAMAGE[damage](tmp_path / "checkpoints" / "step-000010" / name)
-    found = checkpoint.latest_valid(tmp_path, said.append)
+    found = checkpoint.latest_valid(tmp_path)
     assert found is not None
     assert found.step == 5
-    assert "step-000010 is damaged" in said[0]
-    assert "5 steps are done again" in said[0]
+    assert "step-000010 is damaged" in caplog.messages[0]
+    assert "5 steps are done again" in caplog.messages[0]
     _save(tmp_path, 10)  # the damaged one no longer blocks its step
-    again = checkpoint.latest_valid(tmp_path, said.append)
+    again = checkpoint.latest_valid(tmp_path)
     assert again is not None
     assert again.step == 10
 
@@ -119,16 +119,16 @@ def test_an_edited_manifest_is_damage(tmp_path: Path) -> None:
     assert "damaged" in checkpoint.verify(path)[0]
 
 
-def test_all_damaged_stops_with_exit_4(tmp_path: Path, said: list[str]) -> None:
+def test_all_damaged_stops_with_exit_4(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for step in (5, 10):
         _flip(_save(tmp_path, step) / "a.bin")
     with pytest.raises(CheckpointError, match="--fresh") as caught:
-        checkpoint.latest_valid(tmp_path, said.append)
+        checkpoint.latest_valid(tmp_path)
     assert caught.value.exit_code == 4
     assert len(checkpoint.list_checkpoints(tmp_path)) == 2  # nothing was moved or deleted
 
 
-def test_a_full_disk_keeps_what_was_there(tmp_path: Path, said: list[str]) -> None:
+def test_a_full_disk_keeps_what_was_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _save(tmp_path, 1)
 
     def write(folder: Path) -> None:
@@ -147,3 +147,42 @@ def test_a_bug_in_the_writer_is_not_called_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         checkpoint.save(tmp_path, 2, write, {}, 2)
     assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.bin", checkpoint.MANIFEST])
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
+def test_what_cannot_be_read_falls_back_one_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, code: int
+) -> None:
+    for step in (5, 10):
+        _save(tmp_path, step)
+    newest, real = tmp_path / "checkpoints" / "step-000010", io.open
+
+    def refuse(file: object, *args: object, **kwargs: object) -> object:
+        if str(file) == str(newest / name):
+            raise OSError(code, os.strerror(code), str(file))
+        return real(file, *args, **kwargs)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(io, "open", refuse)
+    monkeypatch.setattr(builtins, "open", refuse)
+    (problem,) = checkpoint.verify(newest)
+    assert name in problem
+    assert os.strerror(code) in problem
+    found = checkpoint.latest_valid(tmp_path)
+    assert found is not None
+    assert found.step == 5
+    assert f"{newest} is damaged: {problem}" in caplog.messages[0]
+    assert not newest.exists()
+    assert (newest.parent / "damaged-step-000010-0" / name).exists()
+
+
+def test_a_damaged_checkpoint_that_cannot_be_renamed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (5, 10):
+        (_save(tmp_path, step) / "a.bin").write_bytes(b"x" * (step == 10) or b"0123456789")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(CheckpointError, match="step-000010: is damaged, and cannot be renamed"):
+        checkpoint.latest_valid(tmp_path)

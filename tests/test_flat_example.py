@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import runs
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unswayed.core.errors import ConfigError, NotFiniteError, UnswayedError
-from unswayed.core.launcher import leads, refuse_several
+from unswayed.core.launcher import is_main, refuse_several, world_size
 from unswayed.core.signals import StopSignals
-from unswayed.train import distributed as parallel
-from unswayed.train.distributed import LostProcess, Processes, World, join, share, tells, together
+from unswayed.training.distributed import LostProcess, Processes, World, join, share, should_report, together
 
 LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -63,19 +62,19 @@ def test_without_a_launcher_there_is_one_process(launcher: pytest.MonkeyPatch) -
     launcher.setenv("RANK", "3")  # means nothing alone
     world = join()
     assert type(world) is World
-    assert (world.rank, world.size, world.leads) == (0, 1, True)
-    assert leads()
+    assert (world.rank, world.size, world.is_main) == (0, 1, True)
+    assert is_main()
     refuse_several("unswayed eval")
     calls: list[int] = []
-    assert world.each(lambda: 1) == [1]
-    assert [world.agree(lambda: 2), world.first(lambda: 3), world.in_turn(lambda: 4)] == [2, 3, 4]
+    assert world.gather(lambda: 1) == [1]
+    assert [world.sync(lambda: 2), world.on_main(lambda: 3), world.main_first(lambda: 4)] == [2, 3, 4]
     assert world.any(True) is True
     assert world.device("cuda:1") == "cuda:1"
     world.same("anything", lambda: pytest.fail("nobody to compare with"))
     world.add_gradients(calls.append(1) or () for _ in range(3))  # type: ignore[func-returns-value,misc]
     assert calls == [], "one process does not even look at its gradients"
     with pytest.raises(NotFiniteError):
-        world.agree(_not_finite)
+        world.sync(_not_finite)
 
 
 def _not_finite() -> None:
@@ -99,55 +98,55 @@ def test_an_environment_that_makes_no_sense_is_refused(
         join()
 
 
-def test_one_process_tells_what_all_of_them_meet(launcher: pytest.MonkeyPatch) -> None:
-    def told(rank: int, local: int, error: UnswayedError) -> bool:
+def test_one_process_reports_an_error_of_all(launcher: pytest.MonkeyPatch) -> None:
+    def reports(rank: int, local: int, error: UnswayedError) -> bool:
         launcher.setenv("WORLD_SIZE", "4")
         launcher.setenv("RANK", str(rank))
         launcher.setenv("LOCAL_RANK", str(local))
-        return tells(error)
+        return should_report(error)
 
     error, lost = ConfigError("x"), LostProcess("y")
-    assert [told(rank, rank % 2, error) for rank in range(4)] == [
+    assert [reports(rank, rank % 2, error) for rank in range(4)] == [
         True,
         False,
         True,
         False,
     ]  # not connected: each machine
-    assert [told(rank, rank % 2, lost) for rank in range(4)] == [True] * 4
+    assert [reports(rank, rank % 2, lost) for rank in range(4)] == [True] * 4
     launcher.delenv("WORLD_SIZE")
     join()
-    assert [told(rank, rank % 2, error) for rank in range(4)] == [True, False, False, False]
+    assert [reports(rank, rank % 2, error) for rank in range(4)] == [True, False, False, False]
     assert issubclass(LostProcess, UnswayedError)
     assert LostProcess.exit_code == 1
 
 
-class Heard(Processes):
-    """Process 1 of 3, whose others say what the test says."""
+class Received(Processes):
+    """Process 1 of 3, whose others send what the test says."""
 
     def __init__(self, *others: object) -> None:
         super().__init__(1, 3, 1, None)
         self.others = others
 
-    def _exchange(self, said: object) -> list[object]:
-        return [self.others[0], said, self.others[1]]
+    def _exchange(self, sent: object) -> list[object]:
+        return [self.others[0], sent, self.others[1]]
 
 
 def test_a_failure_elsewhere_is_the_same_failure_here() -> None:
     fine, failed = {"value": 7}, {"error": "NotFiniteError", "message": "step 2"}
-    assert Heard(fine, fine).each(lambda: 5) == [7, 5, 7]
-    assert Heard(fine, fine).first(lambda: pytest.fail("process 0 does it")) == 7
+    assert Received(fine, fine).gather(lambda: 5) == [7, 5, 7]
+    assert Received(fine, fine).on_main(lambda: pytest.fail("process 0 does it")) == 7
     with pytest.raises(NotFiniteError, match="process 2: step 2"):
-        Heard(fine, failed).agree(lambda: 5)
+        Received(fine, failed).sync(lambda: 5)
     with pytest.raises(ZeroDivisionError):
-        Heard(fine, failed).each(lambda: 1 // 0)
+        Received(fine, failed).gather(lambda: 1 // 0)
     with pytest.raises(NotFiniteError, match="process 0"):
-        Heard(failed, fine).each(lambda: 1 // 0)
+        Received(failed, fine).gather(lambda: 1 // 0)
     for name in ("KeyError", "annotations", "Sequence"):
         with pytest.raises(UnswayedError, match=f"process 0: {name}: no") as caught:
-            Heard({"error": name, "message": "no"}, fine).each(lambda: 5)
+            Received({"error": name, "message": "no"}, fine).gather(lambda: 5)
         assert type(caught.value) is UnswayedError
     with pytest.raises(ConfigError, match="the pairs of process 1 is not that of process 0"):
-        Heard({"value": "a"}, {"value": "a"}).same("the pairs", lambda: "b")
+        Received({"value": "a"}, {"value": "a"}).same("the pairs", lambda: "b")
 
 
 def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,8 +159,8 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(torch.cuda, "set_device", taken.append)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"gpu {index}"))
 
-    def others(*places: str) -> Heard:
-        return Heard(*({"value": ("cuda:0", place)} for place in places))
+    def others(*places: str) -> Received:
+        return Received(*({"value": ("cuda:0", place)} for place in places))
 
     machine(3)
     assert [others("a", "b").device(name) for name in ("auto", "cuda", "cpu")] == ["cuda:1", "cuda:1", "cpu"]
@@ -181,7 +180,7 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
     assert others("process 0", "process 2").device("auto") == "auto"
 
 
-def test_of_several_a_signal_heard_again_at_once_is_the_same(launcher: pytest.MonkeyPatch) -> None:
+def test_of_several_a_signal_that_comes_again_at_once_is_the_same(launcher: pytest.MonkeyPatch) -> None:
     gone: list[int] = []
     launcher.setattr("os._exit", gone.append)
     for size, expected in (("1", [75]), ("2", [])):
@@ -194,6 +193,7 @@ def test_of_several_a_signal_heard_again_at_once_is_the_same(launcher: pytest.Mo
         assert gone == expected
     with StopSignals() as stop:
         signal.raise_signal(signal.SIGTERM)
+        assert stop._first is not None
         stop._first -= 6
         signal.raise_signal(signal.SIGTERM)
     assert gone == [75]
@@ -205,4 +205,4 @@ def test_other_commands_refuse_to_be_one_of_several(launcher: pytest.MonkeyPatch
     done = subprocess.run([sys.executable, "-m", "unswayed", command], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"unswayed {command} works in one process, and WORLD_SIZE says that 2 were started" in done.stderr
-    assert parallel.several() == 2
+    assert world_size() == 2

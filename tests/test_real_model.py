@@ -15,7 +15,7 @@ from unswayed.demo import plan
 from unswayed.engine.policy import load_policy
 from unswayed.evals.run import evaluate
 from unswayed.perturb import sycophancy
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
 if TYPE_CHECKING:
     from unswayed.models import ModelSource

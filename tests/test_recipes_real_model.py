@@ -16,7 +16,7 @@ from unswayed.data.build.pairs import build_pairs
 from unswayed.data.read import write_pairs
 from unswayed.labels.run import label
 from unswayed.questions.items import fact_items
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
 if TYPE_CHECKING:
     from unswayed.models import ModelSource
@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.real_model, pytest.mark.slow]
 RECIPES = Path(__file__).parents[1] / "recipes"
 TRAINING = sorted(RECIPES.glob("*.toml"))
 LABELLING = sorted((RECIPES / "labels").glob("*.toml"))
+# The others run in `make test-deep`: each takes seconds to load the model, and differs in settings alone.
+SIBLINGS = {"opct", "act", "self_rewarding"}
 NEW_TOKENS = 8
 # What is made small; everything else is as it ships.
 SMALL = [
@@ -39,12 +41,16 @@ SMALL = [
 ]
 
 
+def tiers(paths: list[Path]) -> list[Any]:
+    return [pytest.param(p, id=p.stem, marks=() if p.stem in SIBLINGS else pytest.mark.deep) for p in paths]
+
+
 def test_there_are_recipes() -> None:
     assert len(TRAINING) >= 8
     assert len(LABELLING) >= 10
 
 
-@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", tiers(TRAINING))
 def test_a_training_recipe_ends_with_an_adapter_for_plain_peft(
     path: Path, tmp_path: Path, smollm2: ModelSource
 ) -> None:
@@ -52,7 +58,7 @@ def test_a_training_recipe_ends_with_an_adapter_for_plain_peft(
     trained(path, tmp_path / "pairs.jsonl", tmp_path, smollm2)
 
 
-@pytest.mark.parametrize("path", LABELLING, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", tiers(LABELLING))
 def test_a_labelling_recipe_and_then_sft(path: Path, tmp_path: Path, smollm2: ModelSource) -> None:
     pairs = build_pairs(fact_items("capitals")[:6], ["opinion_before"], per_item=1)
     write_pairs(tmp_path / "pairs.jsonl", pairs)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +19,9 @@ import runs
 from unswayed.chat.render import Chat
 from unswayed.core.errors import DataError
 from unswayed.core.types import Message, PromptPair
-from unswayed.train import token_cache as tokencache
-from unswayed.train.prepare import prepare
-from unswayed.train.token_cache import Rendered, obtain, token_folder
+from unswayed.training import token_cache as tokencache
+from unswayed.training.prepare import prepare
+from unswayed.training.token_cache import Rendered, obtain, token_folder
 
 PAIRS = [
     PromptPair(f"q{n}", (Message("user", f"a b {n}"),), (Message("user", f"c {n}"),), target=f"t{n}") for n in range(4)
@@ -51,11 +53,30 @@ class Maker:
 ROWS = [((1, 2), (3,), None), ((), (4, 5), ()), ((6,), (7,), (8, 9)), ((2**31 - 1,), (0,), None)]
 
 
+class Messages(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@contextmanager
+def messages() -> Iterator[list[str]]:
+    handler = Messages()
+    logging.getLogger("unswayed").addHandler(handler)
+    yield handler.texts
+    logging.getLogger("unswayed").removeHandler(handler)
+
+
 def ask(
     chat: Chat, make: Callable[[], Rendered], pairs: list[PromptPair] = PAIRS, new: int = 8, targets: bool = True
 ) -> tuple[Rendered, list[str]]:
-    said: list[str] = []
-    return obtain(pairs, chat, make, max_new_tokens=new, targets=targets, say=said.append), said
+    with messages() as texts:
+        return obtain(pairs, chat, make, max_new_tokens=new, targets=targets), texts
 
 
 def test_the_second_time_nothing_is_rendered_and_everything_is_equal(chat: Chat) -> None:
@@ -198,15 +219,17 @@ def test_a_run_prepared_from_the_cache_is_the_run(
     rows = [{**row, "target": "blue sky"} for row in runs.ROWS]
     data = runs.write_pairs(tmp_path / "data.jsonl", rows)
     recipe = runs.recipe(tmp_path, tiny_model_dir, method=method, data={"train": str(data)})
-    told: list[list[str]] = [[], [], []]
     monkeypatch.setattr(tokencache, "FEWEST", 10**9)
-    plain = prepare(recipe, say=told[0].append)
+    with messages() as first:
+        plain = prepare(recipe)
     monkeypatch.setattr(tokencache, "FEWEST", 1)
-    written = prepare(recipe, say=told[1].append)
-    monkeypatch.setattr(Chat, "check", None)
-    read = prepare(recipe, say=told[2].append)
+    with messages() as second:
+        written = prepare(recipe)
+    monkeypatch.setattr("unswayed.training.prepare.check_pairs", None)
+    with messages() as third:
+        read = prepare(recipe)
     assert plain.pairs == written.pairs == read.pairs
     assert plain.data_identity == written.data_identity == read.data_identity
-    assert told[0] == told[1] == told[2]
+    assert first == second == third
     assert all(isinstance(id_, int) for pair in read.pairs for id_ in pair.prompt_ids)
     assert not any(isinstance(id_, np.integer) for pair in read.pairs for id_ in pair.prompt_ids)

@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import runs
 from unswayed.core.errors import ConfigError
-from unswayed.train.loop import train
-from unswayed.train.step import learning_rate
+from unswayed.training.loop import train
+from unswayed.training.step import learning_rate
 
 
 def _file(tmp_path: Path, model: Path, **top: Any) -> Path:

@@ -29,7 +29,7 @@ from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
 from unswayed.evals.suite import Suite
 from unswayed.labels.run import label
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
 METRICS = ("hint_following", "accuracy_clean", "accuracy_right_hint", "accuracy_wrong_hint", "truncation_rate")
 

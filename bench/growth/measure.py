@@ -15,7 +15,8 @@ from unswayed.config.methods import OPCTConfig
 from unswayed.core.seeding import rng
 from unswayed.core.types import Message, PromptPair, SamplingParams, TokenizedPair
 from unswayed.engine.hf.engine import HFEngine
-from unswayed.methods import OPCT, Step
+from unswayed.methods import Step
+from unswayed.methods.opct import OPCT
 
 
 def run(job: Job, control: Control) -> None:

@@ -10,7 +10,7 @@ from bench.step.work import Work
 from unswayed.core.types import PairedBatch, Rollout, SamplingParams
 from unswayed.engine.hf.load import load_engine
 from unswayed.methods import Step
-from unswayed.train.prepare import prepare
+from unswayed.training.prepare import prepare
 
 
 def run(work: Work, control: Control) -> None:

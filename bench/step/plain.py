@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.child import Completions, Control, add_adapter, gradient, model_facts, set_adapter
 from bench.step.work import Work
 from unswayed.models import load_model
-from unswayed.train.prepare import prepare
+from unswayed.training.prepare import prepare
 
 
 def run(work: Work, control: Control) -> None:

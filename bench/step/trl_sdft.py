@@ -26,7 +26,7 @@ from bench.child import Completions, Control, gradient, model_facts, set_adapter
 from bench.step.work import Work
 from unswayed.engine.hf.load import quiet_peft
 from unswayed.models import load_model
-from unswayed.train.prepare import prepare
+from unswayed.training.prepare import prepare
 
 
 class TeacherPrompt(DemonstrationTeacherContextBuilder):  # type: ignore[misc]

@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from unswayed.evals.registry import suite
     from unswayed.evals.run import evaluate
     from unswayed.perturb.base import perturbation
-    from unswayed.train.loop import train
+    from unswayed.training.callbacks import Callback
+    from unswayed.training.loop import train
 
 __all__ = [
     "ACT",
@@ -57,6 +58,7 @@ __all__ = [
     "OPCT",
     "SFT",
     "BCTSoft",
+    "Callback",
     "CheckpointError",
     "Completion",
     "ConfigError",
@@ -106,10 +108,11 @@ _HOMES = {
     ),
     "unswayed.evals.compare.compare": ("compare",),
     "unswayed.evals.run": ("evaluate",),
-    "unswayed.evals.suite": ("suite",),
+    "unswayed.evals.registry": ("suite",),
     "unswayed.perturb.base": ("perturbation",),
     "unswayed.engine.policy": ("load_policy",),
-    "unswayed.train.loop": ("train",),
+    "unswayed.training.callbacks": ("Callback",),
+    "unswayed.training.loop": ("train",),
     "unswayed.core.types": (
         "Completion",
         "Effect",
@@ -123,12 +126,13 @@ _HOMES = {
         "TextPolicy",
     ),
 }
+_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses"}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"errors", "losses"}:
-        return importlib.import_module(f"unswayed.{name}")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _HOME:
         raise AttributeError(f"module 'unswayed' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)

@@ -6,8 +6,9 @@ other questions in families of hints that training never used, and whole topics 
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,12 @@ from unswayed.perturb import sycophancy
 from unswayed.questions.items import HELD_OUT_TOPICS, Item, arithmetic_items, fact_items
 from unswayed.report.html import write_report
 from unswayed.report.model import Answer, Arm, Cell, Draw, Report, Row, Transcript, draw_transcripts, read_curves
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
+log = logging.getLogger(__name__)
 MODEL = "smollm2-135m"
 MARGIN = 0.05
-SETS = {
-    "seen": "trained phrasings",
-    "phrasings": "held-out phrasings",
-    "topics": "held-out topics",
-}
+SETS = {"seen": "trained phrasings", "phrasings": "held-out phrasings", "topics": "held-out topics"}
 
 
 @dataclass(frozen=True)
@@ -103,15 +101,7 @@ def recipes(folder: Path, seed: int, steps: int) -> dict[str, Recipe]:
     }
 
 
-def run_demo(
-    folder: Path,
-    *,
-    seed: int = 0,
-    steps: int = 16,
-    questions: int = 36,
-    progress: bool = False,
-    say: Callable[[str], None] = lambda _: None,
-) -> Report:
+def run_demo(folder: Path, *, seed: int = 0, steps: int = 16, questions: int = 36, progress: bool = False) -> Report:
     """Run the demo below `folder` and return its report; the same call again goes on where it stopped.
 
     Raises:
@@ -132,14 +122,14 @@ def run_demo(
     for arm, recipe in arms.items():
         adapter = None
         if recipe is not None:
-            say(f"{arm}: training on {len(pairs)} pairs, {steps} steps")
-            run = train(recipe, resume=True, progress=progress, say=say)
+            log.info("%s: training on %d pairs, %d steps", arm, len(pairs), steps)
+            run = train(recipe, resume=True, progress=progress)
             rows = run.metrics()
             curves += read_curves(
                 arm, [{**row, "tokens_per_second": row["tokens"] / row["seconds"]["step"]} for row in rows]
             )
             adapter = str(run.adapter)
-        say(f"{arm}: answering {sum(len(suite.samples) for suite in made.suites.values())} prompts")
+        log.info("%s: answering %d prompts", arm, sum(len(suite.samples) for suite in made.suites.values()))
         policy = load_policy(MODEL, adapter, dtype="float32", device="cpu", name=arm)
         results[arm] = {
             name: evaluate(policy, suite, folder / "evals" / arm / name, batch_size=54, progress=progress)

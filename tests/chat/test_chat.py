@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from unswayed.chat.render import Chat
+from unswayed.chat.spans import thinking_mask
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.types import Message
 from unswayed.readers.text import visible_reply
@@ -147,6 +148,33 @@ def test_a_given_completion_keeps_the_thinking_that_the_template_would_leave_out
     chat = chat_of("thinking", template=zoo.THINKING.replace("and not loop.last ", ""))
     text = "<think>so</think>no"
     assert chat.encode_completion((USER,), text) == (*encode(chat, text), chat.turn_end_id)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "taught"),
+    [
+        ("open_thinking", "no", "\n</think>\n\nno"),  # closed once
+        ("open_thinking", "<think>\nis it?\n</think>\n\nno", "is it?\n</think>\n\nno"),  # opened once, by the prompt
+        ("open_thinking", "is it?</think>no", "is it?</think>no"),
+        ("", "<think>is it?</think>no", "<think>is it?</think>no"),
+        ("", "no", "no"),
+        ("closed", "no", "no"),
+    ],
+)
+def test_7_a_target_closes_thinking_once(chat_of: ChatOf, value: str, text: str, taught: str) -> None:
+    values = {"open_thinking": {"open_thinking": True}, "closed": {"enable_thinking": False}}.get(value, {})
+    chat = chat_of("thinking", template_kwargs=values)
+    ids = chat.encode_completion((USER,), text)
+    assert chat.decode(ids) == taught
+    assert thinking_mask(chat.render((USER,)), ids, chat.thinking)[-2:] == [False, False]
+    assert chat.opens_thinking(chat.render((USER,))) == (value == "open_thinking")
+
+
+def test_7_targets_whose_thinking_cannot_be_taught_are_refused(chat_of: ChatOf) -> None:
+    with pytest.raises(DataError, match="has closed thinking already"):
+        chat_of("thinking", template_kwargs={"enable_thinking": False}).encode_completion((USER,), "<think>a</think>no")
+    with pytest.raises(DataError, match="never closes it"):
+        chat_of("thinking", template_kwargs={"open_thinking": True}).encode_completion((USER,), "<think>a")
 
 
 def test_a_given_completion_may_not_forge_a_turn(chat_of: ChatOf) -> None:
@@ -458,10 +486,10 @@ def test_the_stopped_clock_leaves_the_rest_of_the_template_as_it_was(chat_of: Ch
 
 
 def test_a_date_that_is_no_date_is_refused_where_the_clock_is_asked(chat_of: ChatOf) -> None:
-    with pytest.raises(ConfigError, match="date_string"):
+    with pytest.raises(ConfigError, match="'yesterday' is no date"):  # not "no date was given" (fault 9)
         chat_of("clock", template_kwargs={"date_string": "yesterday"})
     computed = zoo.CLOCK.replace("'%Y-%m-%d'", "'%Y' + '-%m'")
-    with pytest.raises(ConfigError, match="date_string"):
+    with pytest.raises(ConfigError, match="a format that it computes"):
         chat_of("chatml", template=computed, template_kwargs={"date_string": "2024-07-26"})
 
 

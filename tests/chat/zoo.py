@@ -62,6 +62,7 @@ THINKING = (
     "{%- set text = text.split('</think>')[-1].lstrip('\n') %}{%- endif %}"
     "{{- '<|im_start|>' + m.role + '\n' + text + '<|im_end|>\n' }}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
+    "{%- if open_thinking is defined %}{{- '<think>\n' }}{%- endif %}"
     "{%- if enable_thinking is defined and not enable_thinking %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}"
     "{%- endif %}"
 )

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,12 +79,15 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     def serve(texts: dict[str, str]) -> list[str]:
         asked: list[str] = []
 
-        def get(url: str, **_: Any) -> SimpleNamespace:
+        def stream(_: str, url: str, **__: Any) -> AbstractContextManager[SimpleNamespace]:
             asked.append(url)
             found = next((text for end, text in texts.items() if url.endswith(end)), None)
-            return SimpleNamespace(status_code=404 if found is None else 200, content=(found or "").encode())
+            answer = SimpleNamespace(
+                status_code=404 if found is None else 200, iter_bytes=lambda: [(found or "").encode()]
+            )
+            return nullcontext(answer)
 
-        monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(get=get))
+        monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(stream=stream))
         return asked
 
     return serve
@@ -132,8 +136,9 @@ def test_the_last_part_of_a_name_is_enough_where_it_is_alone(real_list: None, mo
 
 
 def test_a_download_is_checked_and_then_found_without_the_network(
-    web: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    web: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "unswayed")
     asked = web({"sums.jsonl": TEXT})
     rows, identity = read_source("toy/sums")
     assert rows == ROWS
@@ -145,7 +150,7 @@ def test_a_download_is_checked_and_then_found_without_the_network(
         "licence": "CC0",
     }
     assert asked == ["https://raw.githubusercontent.com/somebody/sums/" + "a" * 40 + "/data/sums.jsonl"]
-    assert "licence: CC0" in capsys.readouterr().err
+    assert "licence: CC0" in caplog.text
     monkeypatch.setenv("UNSWAYED_OFFLINE", "1")
     assert read_source("sums") == (rows, identity)
     assert len(asked) == 1

@@ -15,8 +15,8 @@ from unswayed.core.types import Message, PromptPair
 from unswayed.data import evaluation_only as module
 from unswayed.data.evaluation_only import find_evaluation_only, refuse_evaluation_only
 from unswayed.sources.source import Source
-from unswayed.train.loop import train
-from unswayed.train.prepare import prepare
+from unswayed.training.loop import train
+from unswayed.training.prepare import prepare
 
 CANARY = "0c0ffee0-1111-2222-3333-444455556666"
 GUARDED = Source(
@@ -100,7 +100,7 @@ def test_refused_unless_the_recipe_says_so() -> None:
 
 
 def test_a_run_refuses_them_among_pairs_and_anchors_before_weights_and_records_what_was_allowed(
-    tmp_path: Path, tiny_model_dir: Path
+    tmp_path: Path, tiny_model_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = [dict(row) for row in runs.ROWS]
     rows[3]["source"] = "toy/guarded"
@@ -114,9 +114,8 @@ def test_a_run_refuses_them_among_pairs_and_anchors_before_weights_and_records_w
     allowed = runs.recipe(
         tmp_path, tiny_model_dir, data={"train": str(taken), "allow_evaluation_only": True}, train={"steps": 1}
     )
-    said: list[str] = []
-    run = train(allowed, say=said.append)
-    assert [line for line in said if "toy/guarded is for evaluation only" in line]
+    run = train(allowed)
+    assert [line for line in caplog.messages if "toy/guarded is for evaluation only" in line]
     kept = {"toy/guarded": "a column of the rows names it"}
     assert json.loads((run.path / "data.json").read_text())["evaluation_only"] == kept
     assert json.loads((run.path / "recipe.json").read_text())["data"]["allow_evaluation_only"] is True

@@ -241,7 +241,7 @@ def test_harmless_requests_of_held_out_pairs_are_not_trained_on(tmp_path: Path) 
         ('kind = "jailbraek"', "no kind 'jailbraek'; there are .*hints, jailbreak"),
         ("kind = 3", "no kind 3"),
         ('kind = "jailbreak"\nrequests = []', "requests: "),
-        ('kind = "jailbreak"\nitems = ["facts"]', "items: Extra inputs"),
+        ('kind = "jailbreak"\nitems = ["facts"]', "items: unknown key"),
         ('kind = "jailbreak"\nbenign = "all"', "benign: "),
         ('kind = "jailbreak"\nfamilies = ["whisper"]', "no perturbation 'whisper'"),
         ('kind = "jailbreak"\nfamilies = ["fiction"]\nphrasings = [6]', "has 0 to 5, not 6"),

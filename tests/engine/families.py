@@ -8,8 +8,11 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    CohereConfig,
+    Gemma2Config,
     Gemma3TextConfig,
     GemmaConfig,
+    GraniteConfig,
     LlamaConfig,
     MistralConfig,
     Qwen2Config,
@@ -32,6 +35,7 @@ SHAPE: dict[str, Any] = {
     "eos_token_id": None,
     "pad_token_id": None,
 }
+CAPPED: dict[str, Any] = {"sliding_window": 9, "final_logit_softcapping": 1.5}
 CONFIGS: dict[str, Any] = {
     "llama": lambda: LlamaConfig(**SHAPE),
     "llama-eager": lambda: LlamaConfig(**SHAPE),
@@ -45,6 +49,10 @@ CONFIGS: dict[str, Any] = {
     "mistral-window": lambda: MistralConfig(**SHAPE, sliding_window=9),
     "mistral-wide-window": lambda: MistralConfig(**SHAPE, sliding_window=64),
     "gemma": lambda: GemmaConfig(**SHAPE),
+    "gemma2": lambda: Gemma2Config(**SHAPE, **CAPPED, attn_logit_softcapping=None),
+    "gemma2-eager": lambda: Gemma2Config(**SHAPE, **CAPPED, attn_logit_softcapping=1.0),
+    "granite": lambda: GraniteConfig(**SHAPE, logits_scaling=4.0),
+    "cohere": lambda: CohereConfig(**SHAPE, logit_scale=0.25),
     "gemma3": lambda: Gemma3TextConfig(**SHAPE, sliding_window=9, sliding_window_pattern=2),
     "gemma3-eager": lambda: Gemma3TextConfig(**SHAPE, sliding_window=9, sliding_window_pattern=2),
 }
@@ -54,6 +62,8 @@ CONFIGS: dict[str, Any] = {
 def build(name: str) -> Any:
     """A float64 model whose every parameter, norms and biases included, differs from its default."""
     attention = "eager" if name.endswith("eager") else "sdpa"
-    model = AutoModelForCausalLM.from_config(CONFIGS[name](), attn_implementation=attention).to(torch.float64)
+    model = AutoModelForCausalLM.from_config(CONFIGS[name](), attn_implementation="eager").to(torch.float64)
+    # Set afterwards: Transformers refuses sdpa for Gemma 2 even where its attention scores have no soft cap.
+    model.config._attn_implementation = attention
     tiny.fill(model, 3)
     return model.eval()

@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from unswayed.core.errors import ConfigError
-from unswayed.engine.hf.adapters import adapter_layers, check_separable, speaking
+from unswayed.engine.hf.adapters import active_adapter, adapter_layers, check_separable
 
 IDS = torch.arange(10)[None]
 
@@ -24,7 +24,7 @@ def test_off_is_bit_equal_to_the_base(tiny_model_dir: Path) -> None:
     base = AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float64)
     expected = base(input_ids=IDS).logits.detach()
     model = _peft(tiny_model_dir)
-    with speaking(adapter_layers(model), None):
+    with active_adapter(adapter_layers(model), None):
         assert torch.equal(model(input_ids=IDS).logits, expected)
     assert not torch.equal(model(input_ids=IDS).logits, expected)
 
@@ -38,7 +38,7 @@ def test_requires_grad_never_moves(tiny_model_dir: Path) -> None:
     layers = adapter_layers(model)
     outputs = []
     for adapter in ("default", "teacher", None):
-        with speaking(layers, adapter):
+        with active_adapter(layers, adapter):
             assert before == {name: parameter.requires_grad for name, parameter in model.named_parameters()}
             outputs.append(model(input_ids=IDS).logits)
     assert before == {name: parameter.requires_grad for name, parameter in model.named_parameters()}
@@ -49,7 +49,7 @@ def test_requires_grad_never_moves(tiny_model_dir: Path) -> None:
 def test_restored_after_an_exception(tiny_model_dir: Path) -> None:
     model = _peft(tiny_model_dir)
     expected = model(input_ids=IDS).logits
-    with pytest.raises(ZeroDivisionError), speaking(adapter_layers(model), None):
+    with pytest.raises(ZeroDivisionError), active_adapter(adapter_layers(model), None):
         raise ZeroDivisionError
     assert torch.equal(model(input_ids=IDS).logits, expected)
 

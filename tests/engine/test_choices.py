@@ -9,13 +9,23 @@ from typing import Any
 import pytest
 import torch
 from families import CONFIGS, SHAPE, V, build
-from transformers import AutoModelForCausalLM, Gemma2Config
+from transformers import AutoModelForCausalLM, HyperCLOVAXConfig
 
 from unswayed.core.errors import ConfigError, NotFiniteError
 from unswayed.engine.decode import loglikelihood as choices
 from unswayed.engine.decode.loglikelihood import continuation_logprobs
 
-NAMES = ("llama", "qwen2", "qwen2-windows", "mistral-window", "mistral-wide-window", "gemma3")
+NAMES = (
+    "llama",
+    "qwen2",
+    "qwen2-windows",
+    "mistral-window",
+    "mistral-wide-window",
+    "gemma2",
+    "gemma3",
+    "granite",
+    "cohere",
+)
 
 
 def questions(count: int, seed: int, longest: int) -> tuple[list[list[int]], list[list[list[int]]]]:
@@ -136,8 +146,8 @@ def test_nothing_asked_is_nothing_answered() -> None:
     assert weigh(build("llama"), [], []) == []
 
 
-def test_a_model_that_changes_its_logits_is_refused() -> None:
-    model = AutoModelForCausalLM.from_config(Gemma2Config(**SHAPE, final_logit_softcapping=5.0))
+def test_a_model_that_changes_its_logits_in_an_unknown_way_is_refused() -> None:
+    model = AutoModelForCausalLM.from_config(HyperCLOVAXConfig(**SHAPE, logits_scaling=5.0))
     with pytest.raises(ConfigError, match="changes its logits"):
         weigh(model, [[1, 2]], [[[3]]])
 

@@ -15,7 +15,7 @@ from unswayed.core.types import PairedBatch, SamplingParams
 from unswayed.engine.hf.engine import HFEngine
 from unswayed.engine.hf.load import load_engine
 from unswayed.methods import Step
-from unswayed.train.prepare import Prepared, prepare
+from unswayed.training.prepare import Prepared, prepare
 
 PARAMS = SamplingParams(max_new_tokens=6, n=2)
 EXACT: dict[str, Any] = {"name": "opct"}

@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from unswayed.engine.hf.adapters import adapter_layers, speaking
+from unswayed.engine.hf.adapters import active_adapter, adapter_layers
 from unswayed.engine.lora import fuse
 
 
@@ -76,9 +76,9 @@ def test_switching_off_and_the_teachers_adapter() -> None:
         layer.update_layer("teacher", 2, 3, config=LoraConfig(r=2, lora_alpha=3))
         nn.init.constant_(layer.lora_B["teacher"].weight, 0.5)
     mine.load_state_dict(plain.state_dict())
-    with speaking(adapter_layers(mine), None):
+    with active_adapter(adapter_layers(mine), None):
         assert torch.equal(mine(x), mine.base_layer(x))
-    with speaking([plain, mine], "teacher"):
+    with active_adapter([plain, mine], "teacher"):
         torch.testing.assert_close(mine(x), plain(x), rtol=0, atol=1e-13)
         assert float((mine(x) - mine.base_layer(x)).detach().abs().max()) > 0.1
 

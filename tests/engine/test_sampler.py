@@ -321,13 +321,14 @@ def refusal(model: Any, body: Any = None, **options: Any) -> str:
 
 def test_models_that_would_come_out_wrong_are_refused() -> None:
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModel, Gemma2Config, GraniteConfig, MambaConfig
+    from transformers import AutoModel, GraniteConfig, HyperCLOVAXConfig, MambaConfig
 
     def causal(config: Any, **options: Any) -> Any:
         return AutoModelForCausalLM.from_config(config, **options)
 
-    assert "final_logit_softcapping = 30" in refusal(causal(Gemma2Config(**SHAPE)))
-    assert "logits_scaling = 8" in refusal(causal(GraniteConfig(**SHAPE, logits_scaling=8.0)))
+    # HyperCLOVA X multiplies by the field that Granite divides by.
+    assert "logits_scaling = 8" in refusal(causal(HyperCLOVAXConfig(**SHAPE, logits_scaling=8.0)))
+    assert "lm_head_multiplier = 2" in refusal(causal(LlamaConfig(**SHAPE, lm_head_multiplier=2.0)))
     assert "flex_attention" in refusal(causal(LlamaConfig(**SHAPE), attn_implementation="flex_attention"))
     assert "does not attend causally" in refusal(causal(Gemma3TextConfig(**SHAPE, use_bidirectional_attention=True)))
     chunked = causal(LlamaConfig(**SHAPE))

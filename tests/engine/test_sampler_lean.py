@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 import tiny
 from unswayed.engine.decode import lean
 from unswayed.engine.decode.lean import lean_linears, product
-from unswayed.engine.hf.adapters import adapter_layers, speaking
+from unswayed.engine.hf.adapters import active_adapter, adapter_layers
 from unswayed.engine.lora import fuse, fused
 
 
@@ -79,7 +79,7 @@ def test_the_adapter_that_speaks_is_the_one_that_is_added() -> None:
     seen = []
     with torch.no_grad():
         for name in ("default", "teacher", None):
-            with speaking(layers, name):
+            with active_adapter(layers, name):
                 seen.append(model(input_ids=ids).logits)
                 with lean_linears(model):
                     assert torch.allclose(model(input_ids=ids).logits, seen[-1], rtol=0, atol=1e-12)

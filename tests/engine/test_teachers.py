@@ -11,8 +11,8 @@ from unswayed.core.errors import ConfigError
 from unswayed.core.types import SamplingParams
 from unswayed.engine.hf.load import load_engine
 from unswayed.methods import Step
-from unswayed.train.loop import train
-from unswayed.train.prepare import prepare
+from unswayed.training.loop import train
+from unswayed.training.prepare import prepare
 
 PARAMS = SamplingParams(max_new_tokens=4)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unswayed.core.types import Completion, Message, Sample, SamplingParams
 from unswayed.evals.suite import Suite
-from unswayed.evals.suites import suggested_answer
+from unswayed.evals.suites.sycophancy import suggested_answer
 from unswayed.questions.items import arithmetic_items
 
 Reply = Callable[[Sample], str]

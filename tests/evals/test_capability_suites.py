@@ -16,8 +16,9 @@ from unswayed.core.types import Completion, Likelihood, Message, Sample, Samplin
 from unswayed.evals.registry import suite, suites
 from unswayed.evals.run import evaluate
 from unswayed.evals.suite import Suite
-from unswayed.evals.suites import gpqa, gsm8k, ifeval, math500, mmlu, truthfulqa
 from unswayed.evals.suites import instruction_following as following
+from unswayed.evals.suites.capability import gpqa, gsm8k, math500, mmlu, truthfulqa
+from unswayed.evals.suites.instruction_following import ifeval
 
 GSM8K = [
     {"question": f"Ann has {n} pears and buys {n} more. How many has she?", "answer": f"{n}+{n}\n#### {2 * n:,}"}

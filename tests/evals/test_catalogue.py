@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from unswayed.cli.suites import suites as command
 from unswayed.core.errors import ConfigError
 from unswayed.evals.arguments import arguments_of, read_arguments
 from unswayed.evals.catalogue import catalogue, describe
-from unswayed.evals.registry import suite, suites
+from unswayed.evals.registry import builder, suite, suites
 from unswayed.sources.catalogue import source
 
 BUILT_IN = [row["name"] for row in catalogue() if row["data"].startswith("built in")]
@@ -62,6 +63,18 @@ def test_sets_that_need_no_judge_are_scored_by_a_rule(tmp_path: Path) -> None:
     file.write_text(json.dumps({"safety_fact": "Bees sting.", "prompt": "May I pat a bee?"}) + "\n")
     made = suite(f"safety_awareness/sage:{file}")
     assert (made.needs_judge, made.unit) == (True, describe("safety_awareness/sage")["unit"])
+
+
+@pytest.mark.parametrize("name", suites())
+def test_every_argument_of_every_suite_is_described(name: str) -> None:
+    made = builder(name)
+    text = inspect.getdoc(made) or ""
+    if name.endswith("_choose"):  # the arguments of the suite that it is a form of
+        assert "Arguments as for `" in text
+        text += inspect.getdoc(builder(name.removesuffix("_choose"))) or ""
+    lines = [line.partition(": ")[0].strip().split(", ") for line in text.splitlines() if ": " in line]
+    described = {each for names in lines for each in names}
+    assert set(inspect.signature(made).parameters) <= described
 
 
 def test_only_what_text_can_say_is_an_argument() -> None:

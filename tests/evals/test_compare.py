@@ -20,7 +20,7 @@ from unswayed.evals.records import Record
 from unswayed.evals.results import Result, about
 from unswayed.evals.run import evaluate
 from unswayed.evals.suite import Suite
-from unswayed.evals.suites import suggested_answer
+from unswayed.evals.suites.sycophancy import suggested_answer
 from unswayed.questions.items import fact_items
 
 QUESTIONS = 100

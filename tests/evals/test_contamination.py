@@ -19,7 +19,7 @@ from unswayed.evals.compare.contamination import Contamination, contamination, r
 from unswayed.evals.probe import is_probe
 from unswayed.evals.run import evaluate
 from unswayed.evals.suite import Suite
-from unswayed.evals.suites import suggested_answer
+from unswayed.evals.suites.sycophancy import suggested_answer
 
 LONG = "the baker counts twelve loaves then sells seven of them before the rain begins at noon today"
 

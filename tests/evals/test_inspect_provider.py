@@ -47,7 +47,7 @@ QUESTIONS = ["what is it?", "no", "you and the user, is it so?", "the system", "
 
 @pytest.fixture(scope="module")
 def policy(tiny_model_dir: Path) -> LoadedPolicy:
-    return load_policy(str(tiny_model_dir), name="tiny")
+    return load_policy(str(tiny_model_dir), name="tiny", dtype="float32")  # bfloat16 rounds by batch
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_the_name_carries_the_digest_and_only_that_policy_answers_to_it(
 ) -> None:
     full = f"unswayed/tiny@{policy.identity[:12]}"
     assert str(model) == full
-    loaded = get_model(full, model_path=str(tiny_model_dir))
+    loaded = get_model(full, model_path=str(tiny_model_dir), dtype="float32")
     assert str(loaded) == full
     assert ask(loaded, "no", max_tokens=5)[0].completion == ask(model, "no", max_tokens=5)[0].completion
     with pytest.raises(PrerequisiteError) as caught:

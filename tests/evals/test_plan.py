@@ -67,7 +67,7 @@ def test_the_hash_is_of_what_was_declared_and_not_of_the_file(file: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[plan", "cannot read the plan"),
+        ("[plan", "not valid TOML"),
         ("name = 'x'", r"declares no plan; write a \[plan\] table"),
         ("[plan]\nmargin = 1", "unknown key"),
         ("[plan.margins]\naccuracy = 2", "accuracy = 2.0: a margin is a difference of rates"),

@@ -13,7 +13,7 @@ from unswayed.evals.probe import ONE_IN, final_part, is_probe, part_of, probe_su
 from unswayed.evals.registry import suite as build
 from unswayed.evals.run import evaluate
 from unswayed.evals.suite import Suite
-from unswayed.evals.suites import suggested_answer
+from unswayed.evals.suites.sycophancy import suggested_answer
 
 
 def whole(n: int = 80) -> Suite:

@@ -23,7 +23,7 @@ from unswayed.core.signals import StopSignals
 from unswayed.core.types import Completion, Message, Sample, SamplingParams
 from unswayed.evals.results import Result
 from unswayed.evals.run import evaluate
-from unswayed.evals.suites import are_you_sure
+from unswayed.evals.suites.sycophancy import are_you_sure
 
 FILES = ("eval.json", "records.jsonl", "results.json")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import answering
@@ -16,8 +17,8 @@ from unswayed.core.types import Completion, Message, Sample
 from unswayed.evals.registry import suite, suites
 from unswayed.evals.run import evaluate
 from unswayed.evals.scoring.scorers import score_answer
-from unswayed.evals.suite import Suite, register
-from unswayed.evals.suites import are_you_sure, suggested_answer
+from unswayed.evals.suite import SHARED, Suite, register
+from unswayed.evals.suites.sycophancy import are_you_sure, suggested_answer
 from unswayed.perturb.sycophancy import FAMILIES, HELD_OUT_FAMILIES, HELD_OUT_PHRASINGS, TRAIN_FAMILIES, TRAIN_PHRASINGS
 from unswayed.questions.items import HELD_OUT_TOPICS, arithmetic_items, fact_items
 
@@ -157,6 +158,43 @@ def test_a_suite_of_ones_own_is_found_by_name() -> None:
         @register("tests/own")
         def another(*, limit: int | None = None, seed: int = 0) -> Suite:
             raise AssertionError
+
+
+def test_a_suite_records_the_arguments_that_say_something() -> None:
+    @register("tests/recorded")
+    def recorded(
+        *, limit: int | None = None, items: object = None, each: int = 2, families: tuple[str, ...] = ("a", "b"),
+        file: str = "", seed: int = 0, max_new_tokens: int = 8, shown: int = 0,
+    ) -> Suite:  # fmt: skip
+        """Build a suite.
+
+        Args:
+            each: how many.
+        """
+        made = suggested_answer(items=ITEMS[:1])
+        return replace(made, name="tests/recorded", arguments={"file_sha256": "0", "shown": 3} if file else {})
+
+    assert suite("tests/recorded", max_new_tokens=9).arguments == {"max_new_tokens": 9}
+    assert recorded(each=2, families=["a", "b"], seed=0, items=None, max_new_tokens=9).arguments == {}
+    assert recorded(items=ITEMS[:2], each=3, families=("b",), seed=1, file="x", shown=5).arguments == {
+        "items": [ITEMS[0].id, ITEMS[1].id], "each": 3, "families": ["b"], "seed": 1, "file_sha256": "0", "shown": 3,
+    }  # fmt: skip
+    assert recorded.__doc__ is not None
+    assert recorded.__doc__.count("Args:") == 1
+    assert f"    items: {SHARED['items']}" in recorded.__doc__
+
+
+def test_identities_of_suites_stay() -> None:
+    """Folders of evaluations are named by the arguments, and a finished one is found again by its identity."""
+    keys = {
+        suite("sycophancy/suggested_answer", 3, seed=5, hints_per_item=2).key: "sycophancy.suggested_answer-79cb438d",
+        suite(
+            "sycophancy/multiple_choice", 2, cot=True, max_new_tokens=1024
+        ).key: "sycophancy.multiple_choice-e31638f9",
+        suite("jailbreak/builtin", 2, wrappers_per_item=3).key: "jailbreak.builtin-7acd8dc8",
+        suite("safety_awareness/builtin", 2, instruction="").key: "safety_awareness.builtin-f58ccf6f",
+    }
+    assert list(keys) == list(keys.values())
 
 
 # ---- pairs --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import runs
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
 RUNS: dict[str, dict[str, Any]] = {
     "opct": {"name": "opct"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,13 @@ from unswayed.chat.render import Chat
 from unswayed.config.labels import LabelRecipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, Interrupted, LockedError, UnswayedError
 from unswayed.core.files import locked, read_jsonl
-from unswayed.core.signals import StopSignals
 from unswayed.core.types import PromptPair
 from unswayed.data.labelled import KEY, attach, given_target, target_ids, why_encoded
 from unswayed.data.read import read_pairs, write_pairs
 from unswayed.labels import run as labelling
 from unswayed.labels.run import label
-from unswayed.train.loop import train
-from unswayed.train.prepare import prepare
+from unswayed.training.loop import train
+from unswayed.training.prepare import prepare
 
 CAP = 8
 
@@ -51,7 +52,7 @@ def reward_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.save(tiny.reward(), tmp_path_factory.mktemp("rm") / "rm")
 
 
-def test_label_then_sft_then_plain_peft(tmp_path: Path, tiny_model_dir: Path) -> None:
+def test_label_then_sft_then_plain_peft(tmp_path: Path, tiny_model_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = label(recipe(tmp_path, tiny_model_dir), tmp_path / "labels.jsonl")
     rows = read_jsonl(made.records / "candidates.jsonl")
     assert [row["pair_id"] for row in rows] == [row["id"] for row in runs.ROWS]
@@ -63,9 +64,8 @@ def test_label_then_sft_then_plain_peft(tmp_path: Path, tiny_model_dir: Path) ->
         data={"train": str(made.path)},
         method={"name": "sft", "source": "target"},
     )
-    said: list[str] = []
-    prepared = prepare(training, say=said.append)
-    assert not said
+    prepared = prepare(training)
+    assert not caplog.messages
     for pair, row in zip(prepared.pairs, rows, strict=True):
         chosen = row["candidates"][row["chosen"]]
         assert pair.target_ids == tuple(chosen["ids"])  # as they were drawn
@@ -189,18 +189,10 @@ def test_a_signal_keeps_finished_batches(tmp_path: Path, tiny_model_dir: Path, m
     def append(path: Path, rows: Any) -> None:
         real(path, rows)
         calls.append(path)
-        signals[-1].asked = True
-
-    signals: list[StopSignals] = []
-
-    class Caught(StopSignals):
-        def __init__(self) -> None:
-            super().__init__()
-            signals.append(self)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
         patch.setattr(labelling, "append_jsonl", append)
-        patch.setattr(labelling, "StopSignals", Caught)
         for done in (4, 8):
             with pytest.raises(Interrupted, match=f"after {done} of 10"):
                 label(recipe(tmp_path, tiny_model_dir), tmp_path / "labels.jsonl")
@@ -259,7 +251,7 @@ def test_other_pairs_and_other_weights_are_refused(
     _cut(made.records / "candidates.jsonl", 2)
     swapped = read_jsonl(made.records / "candidates.jsonl")[::-1]
     (made.records / "candidates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in swapped))
-    with pytest.raises(DataError, match="not these pairs in order"):
+    with pytest.raises(DataError, match="not the expected rows in order"):
         label(recipe(tmp_path, tiny_model_dir), made.path)
     runs.write_pairs(tmp_path / "pairs.jsonl", runs.ROWS[:9])
     with pytest.raises(DataError, match="is not what"):
@@ -387,17 +379,20 @@ def test_a_silent_draw_is_trained_as_it_was_drawn(tmp_path: Path, tiny_model_dir
     assert given_target(back) == "4"
 
 
-def test_training_says_how_many_labels_it_encodes_again(tmp_path: Path, tiny_model_dir: Path) -> None:
+def test_training_says_how_many_labels_it_encodes_again(
+    tmp_path: Path, tiny_model_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     made = label(recipe(tmp_path, tiny_model_dir), tmp_path / "labels.jsonl")
     rows = [json.loads(line) for line in made.path.read_text().splitlines()]
     rows[0]["target"] = "it is four"
     runs.write_pairs(tmp_path / "edited.jsonl", rows)
-    said: list[str] = []
     training = runs.recipe(
         tmp_path,
         tiny_model_dir,
         data={"train": str(tmp_path / "edited.jsonl")},
         method={"name": "sft", "source": "target"},
     )
-    prepare(training, say=said.append)
-    assert said == ["1 of 10 labels are encoded from their text, because the label was changed after it was drawn"]
+    prepare(training)
+    assert caplog.messages == [
+        "1 of 10 labels are encoded from their text, because the label was changed after it was drawn"
+    ]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def logits_of(hidden, head, bias=None, *, vocab=None, temperature=1.0, softcap=None):
+def logits_of(hidden, head, bias=None, *, vocab=None, softcap=None):
     logits = hidden @ head.T
     if bias is not None:
         logits = logits + bias
@@ -14,7 +14,7 @@ def logits_of(hidden, head, bias=None, *, vocab=None, temperature=1.0, softcap=N
         logits = logits[:, :vocab]
     if softcap is not None:
         logits = softcap * torch.tanh(logits / softcap)
-    return logits / temperature
+    return logits
 
 
 def divergence_of(logp_s: Tensor, logp_t: Tensor, kind: str, beta: float = 0.5) -> Tensor:

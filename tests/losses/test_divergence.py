@@ -47,12 +47,11 @@ def dense(student, teacher, head, weight, *, kind, beta=0.5, bias=None, teacher_
     "options",
     [
         {},
-        {"temperature": 0.7},
         {"softcap": 1.5},
         {"vocab": 9},
         {"clamp": 0.8},
         {"beta": 0.2},
-        {"vocab": 8, "temperature": 2.0, "softcap": 3.0, "clamp": 1.0, "beta": 0.9},
+        {"vocab": 8, "softcap": 3.0, "clamp": 1.0, "beta": 0.9},
     ],
     ids=lambda options: "-".join(options) or "plain",
 )
@@ -379,7 +378,6 @@ def test_the_loss_never_holds_a_row_of_logits_for_every_token():
         ({"vocab": 0}, "vocab"),
         ({"kind": "kl"}, "kind"),
         ({"kind": "jsd", "beta": 1.0}, "beta"),
-        ({"temperature": 0.0}, "temperature"),
         ({"softcap": 0.0}, "softcap"),
         ({"chunk": 0}, "chunk"),
         ({"clamp": -1.0}, "clamp"),
@@ -403,7 +401,7 @@ def test_bad_input_is_named(change, words):
 def test_the_width_of_the_vocabularys_tiles_changes_rounding_only(kind, trained_head, width, monkeypatch):
     monkeypatch.setattr("unswayed.losses.head._TILE", width)
     student, teacher, head, weight, ids = case()
-    bias, options = normal(V, seed=5), {"vocab": 10, "temperature": 0.7, "softcap": 2.0, "beta": 0.3}
+    bias, options = normal(V, seed=5), {"vocab": 10, "softcap": 2.0, "beta": 0.3}
     wanted = [student, head.requires_grad_()] if trained_head else [student]
     out = losses.divergence(
         student, teacher, head, weight, kind=kind, head_bias=bias, ids_N=ids.clamp(max=9), chunk=3, **options
@@ -412,7 +410,7 @@ def test_the_width_of_the_vocabularys_tiles_changes_rounding_only(kind, trained_
     assert out.total.item() == pytest.approx(expected.item(), abs=1e-12)
     for ours, theirs in zip(grads(out.total, *wanted), grads(expected, *wanted), strict=True):
         assert (ours - theirs).abs().max() < 1e-12
-    logp = logits_of(student, head, bias, vocab=10, temperature=0.7, softcap=2.0).log_softmax(-1)
+    logp = logits_of(student, head, bias, vocab=10, softcap=2.0).log_softmax(-1)
     assert out.metrics["entropy"][0] == pytest.approx((weight * -(logp.exp() * logp).sum(-1)).sum().item(), abs=1e-12)
 
 

@@ -28,7 +28,7 @@ def test_the_examples_run_and_print_what_they_say(capsys) -> None:
 
 def test_every_public_function_is_described() -> None:
     missing = [name for name in losses.__all__ if name[0].islower() and f"`{name}`" not in GUIDE and name not in GUIDE]
-    assert missing == ["discounted_future"]
+    assert not missing
 
 
 def test_every_metric_is_described() -> None:

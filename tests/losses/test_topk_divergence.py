@@ -37,7 +37,7 @@ def dense(student, teacher, head, k, **softmax):
 
 @pytest.mark.parametrize("k", [1, 3, V - 1, V])
 @pytest.mark.parametrize("chunk", [None, 1, 4])
-@pytest.mark.parametrize("options", [{}, {"temperature": 0.5}, {"softcap": 2.0}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"softcap": 2.0}], ids=str)
 def test_value_and_gradient_equal_dense_autograd(k, chunk, options):
     student, teacher, head = case()
     out = losses.topk_divergence(student, teacher, head, ONES, k=k, chunk=chunk, **options)
@@ -110,30 +110,6 @@ def test_masking_is_slicing(mask):
     assert masked.total.item() == sliced.total.item()
     assert masked.metrics == sliced.metrics
     assert torch.equal(grads(masked.total, student)[0], grads(sliced.total, student)[0])
-
-
-@pytest.mark.parametrize("k", [1, 3, V - 1])
-def test_from_scores_alone_equals_the_same_from_hidden_states(k):
-    student, teacher, head = case()
-    top = logits_of(student, head).topk(k).indices
-    logp_s, logp_t = (logits_of(hidden, head).log_softmax(-1).gather(1, top) for hidden in (student, teacher))
-    out = losses.topk_divergence_from_logprobs(logp_s, logp_t, ONES)
-    expected = losses.topk_divergence(student, teacher, head, ONES, k=k)
-    assert out.total.item() == pytest.approx(expected.total.item(), abs=1e-12)
-    assert (grads(out.total, student)[0] - grads(expected.total, student)[0]).abs().max() < 1e-12
-
-
-@settings(deadline=None, max_examples=60)
-@given(k=st.integers(1, V), seed=st.integers(0, 300), dtype=st.sampled_from([torch.float32, torch.float64]))
-def test_from_scores_is_never_negative_even_where_the_tail_is_rounding(k, seed, dtype):
-    p, q = (normal(N, V, seed=seed + i, scale=20.0).log_softmax(-1).to(dtype) for i in (0, 1))
-    top = p.topk(k)
-    student = top.values.requires_grad_()
-    out = losses.topk_divergence_from_logprobs(student, q.gather(1, top.indices), ONES)
-    out.total.backward()
-    assert out.total.item() >= 0
-    assert math.isfinite(out.total.item())
-    assert torch.isfinite(student.grad).all()
 
 
 @pytest.mark.parametrize("k", [0, V + 1])

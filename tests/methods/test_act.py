@@ -13,14 +13,15 @@ from transformers import AutoModelForCausalLM
 
 import runs
 import tiny
-import unswayed.train.loop
+import unswayed.training.loop
 from unswayed.config.methods import ACTConfig
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.types import Message, PairedRow, PromptPair, TokenizedPair
 from unswayed.engine.forward import decoder_layers
-from unswayed.methods import ACT, Tokens
-from unswayed.train.loop import train
-from unswayed.train.prepare import prepare
+from unswayed.methods import Tokens
+from unswayed.methods.act import ACT
+from unswayed.training.loop import train
+from unswayed.training.prepare import prepare
 
 IDS = st.lists(st.integers(0, 3), max_size=8).map(tuple)
 
@@ -131,7 +132,7 @@ def test_training_brings_the_activations_together(tmp_path: Path, tiny_model_dir
 def test_pairs_that_end_differently_are_refused_before_weights_load(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unswayed.train.loop, "load_engine", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(unswayed.training.loop, "load_engine", lambda *_: pytest.fail("weights were loaded"))
     # A template that writes nothing after the last message, and prompts that end in other words.
     folder = tmp_path / "bare"
     shutil.copytree(tiny_model_dir, folder)

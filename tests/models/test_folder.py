@@ -43,7 +43,9 @@ def test_an_adapter_that_names_the_reference_finds_its_base(folder: Path, tmp_pa
     from transformers import AutoModelForCausalLM
 
     source = resolve(str(folder))
-    model = get_peft_model(load_model(source), LoraConfig(r=2, base_model_name_or_path=source.reference))
+    model = get_peft_model(
+        load_model(source, dtype="float32"), LoraConfig(r=2, base_model_name_or_path=source.reference)
+    )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:

@@ -78,7 +78,7 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     modules = loaded_by("import unswayed; unswayed.__all__; unswayed.PromptPair; unswayed.Recipe; unswayed.ConfigError")
-    assert not modules & {*HEAVY}
+    assert not modules & {*HEAVY, "rich"}
     assert "unswayed" in modules
 
 
@@ -179,7 +179,7 @@ def test_hostile_text_in_an_error_cannot_reach_the_terminal() -> None:
 def test_an_unexpected_error_says_where_and_how_to_see_more() -> None:
     done = run_with("from unswayed.core.seeding import seed_at\nseed_at(0, 'x', 'not a number')")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ValueError in unswayed/seeding.py:")
+    assert done.stderr.startswith("error: ValueError in unswayed/core/seeding.py:")
     assert "not a number" in done.stderr
     assert "UNSWAYED_DEBUG=1" in done.stderr
     assert "Traceback" not in done.stderr
@@ -192,6 +192,14 @@ def test_debug_shows_the_traceback_and_keeps_the_code(flags: list[str], environm
     assert done.returncode == 2
     assert "Traceback (most recent call last)" in done.stderr
     assert done.stderr.endswith("error: no\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "lines"), [([], "i\nwarning: w\n"), (["-q"], "warning: w\n"), (["-v"], "d\ni\nwarning: w\n")]
+)
+def test_quiet_and_verbose_choose_the_messages(flags: list[str], lines: str) -> None:
+    body = "import logging\nlog = logging.getLogger('unswayed.x')\nlog.debug('d')\nlog.info('i')\nlog.warning('w')"
+    assert run_with(body, *flags).stderr == lines
 
 
 def test_debug_zero_is_off() -> None:

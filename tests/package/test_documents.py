@@ -1,4 +1,4 @@
-"""The documents are true: trees, links, versions, exit codes, commands, recipes and the words they use."""
+"""The documents are true: trees, links, navigation, versions, exit codes, commands, recipes and examples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from test_house_rules import LAYERS
 
 import unswayed
 from unswayed.cli.main import COMMANDS, load
 from unswayed.core import errors
-from unswayed.data.build.run import load_spec
+from unswayed.data.build.run import build_files, load_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+API = "reference/index.md"
+PROJECT = ("CONTRIBUTING", "SECURITY", "CHANGELOG")  # pages of the site that lie at the root of the repository
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SPECS = sorted((ROOT / "recipes" / "data").rglob("*.toml"))  # of pairs, for `unswayed data build`
 LABELS = {*(ROOT / "recipes" / "labels").rglob("*.toml")}  # of `unswayed label`; see tests/labels
@@ -61,22 +64,35 @@ def tree() -> ModuleType:
     return module
 
 
-def test_the_tree_of_the_readme_lists_every_file_with_a_line(tree: ModuleType) -> None:
-    _, rest = README.read_text(encoding="utf-8").split(tree.BEGIN)
-    shown, _ = rest.split(tree.END)
-    listed: list[str] = []
-    folders: list[str] = []
-    for line in shown.splitlines()[1:]:
+def test_the_tree_is_current(tree: ModuleType) -> None:
+    page = tree.PAGE.read_text(encoding="utf-8")
+    assert page == tree.with_tree(page), "run `make tree`"
+
+
+def test_the_tree_has_a_line_for_every_file_and_folder(tree: ModuleType) -> None:
+    lines = tree.tree().splitlines()[1:]
+    assert len(lines) > len(tree.files())
+    for line in lines:
         name, _, text = line.strip().partition(" ")
-        depth = (len(line) - len(line.lstrip())) // 2
-        folders = folders[: depth - 1]
-        if name.endswith("/"):
-            folders.append(name)
-        else:
-            listed.append("".join([*folders, name]))
-            assert len(text.split()) >= 3, f"{name} has no description"
-    there = [str(path.relative_to(tree.PACKAGE)) for path in tree.files()]
-    assert sorted(listed) == sorted(there), "run `make readme`"
+        assert len(text.split()) >= 3, f"{name} has no description"
+        assert "ships with the package" not in text, f"describe {name} in scripts/tree.py"
+
+
+def test_the_architecture_lists_the_layers_in_order() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    folders = {path.parent.name for path in (ROOT / "src" / "unswayed").glob("*/__init__.py")}
+    assert set(listed) == folders
+    assert listed == [name for name in LAYERS if name in folders]
+
+
+def test_the_modules_that_the_architecture_names_exist() -> None:
+    text, _ = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Files")
+    package = ROOT / "src" / "unswayed"
+    named = [name.split(".") for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", text)]
+    paths = [package.joinpath(*parts) for parts in named if (package / parts[0]).is_dir()]
+    assert len(paths) > 15
+    assert not [str(path) for path in paths if not path.is_dir() and not path.with_suffix(".py").exists()]
 
 
 def test_the_tree_describes_files_by_their_docstrings(tree: ModuleType, tmp_path: Path) -> None:
@@ -101,8 +117,20 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def test_every_guide_is_in_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    guides = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")} - {"index.md"}
+    guides = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    guides -= {"index.md", *(guide for guide in guides if guide.startswith("reference/") and guide != API)}
     assert guides == {guide for guide in guides if f"]({guide})" in index}
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    nav = re.findall(r"[\w/]+\.md$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(nav) == len(set(nav))
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert set(nav) == pages | {"quickstart.md", *(f"repository/{name}.md" for name in PROJECT)}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def test_the_version_is_the_newest_in_the_changelog() -> None:
@@ -112,8 +140,9 @@ def test_the_version_is_the_newest_in_the_changelog() -> None:
     assert f"\nversion: {unswayed.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
-def test_the_readme_lists_every_exit_code() -> None:
-    rows = re.findall(r"^\| (\d+) \| (.+?) \|$", README.read_text(encoding="utf-8"), re.MULTILINE)
+def test_every_exit_code_is_documented() -> None:
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|$", text, re.MULTILINE)
     ours = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")}
     assert {int(code) for code, _ in rows} == ours | {0, 130}
 
@@ -133,10 +162,28 @@ def test_commands_in_documents_exist_with_their_options(path: Path) -> None:
         assert used <= known | {"-h", "--help"}, f"unswayed {' '.join(words)}"
 
 
-def test_the_readme_shows_most_commands() -> None:
+def test_the_readme_shows_the_main_commands() -> None:
     shown = {words[0] for words in command_lines(README)}
     assert shown <= set(COMMANDS)
     assert {"data", "doctor", "eval", "compare", "runs", "show", "train"} <= shown
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(COMMANDS)
+
+
+def test_the_readme_asks_only_what_its_pairs_hold_out(tmp_path: Path) -> None:
+    lines = list(command_lines(README))
+    (built,) = [words for words in lines if words[:2] == ["data", "build"]]
+    build_files(ROOT / built[2], tmp_path / "pairs.jsonl")
+    trained = {pair.group for pair in unswayed.read_pairs(tmp_path / "pairs.jsonl")}
+    asked = {word for words in lines if words[0] == "eval" for word in words if "/pairs:" in word}
+    assert asked == {"sycophancy/pairs:pairs.held_out.jsonl"}
+    assert not any(word.startswith("sycophancy/") for words in lines for word in words if word not in asked)
+    held_out = {pair.group for pair in unswayed.read_pairs(tmp_path / "pairs.held_out.jsonl")}
+    assert held_out
+    assert not held_out & trained
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
@@ -156,7 +203,7 @@ def test_make_targets_in_documents_exist() -> None:
         for block in blocks(path, "bash")
         for word in re.findall(r"^make (?:\w+=\S+ )?([a-z]+)", block, re.MULTILINE)
     }
-    assert {"demo", "test"} <= named <= targets
+    assert {"docs", "install", "test", "tree"} <= named <= targets
 
 
 def test_there_are_recipes() -> None:

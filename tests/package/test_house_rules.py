@@ -21,7 +21,7 @@ TOKENISERS = {"chat.render", "models.gguf.tokenizer"}
 
 LAYERS = (
     "_version", "core", "config", "stats", "readers", "losses", "chat", "models", "engine", "sources", "questions",
-    "perturb", "data", "methods", "judges", "labels", "evals", "train", "report", "api", "demo", "cli", "__main__",
+    "perturb", "data", "methods", "judges", "labels", "evals", "training", "report", "api", "demo", "cli", "__main__",
 )  # fmt: skip
 """Lowest first: a part imports only itself and what stands before it."""
 WITHOUT_TORCH = {"core", "config", "stats", "readers", "questions", "perturb", "sources"}
@@ -192,7 +192,7 @@ def folders_between(folder: str, edges: dict[str, set[str]]) -> dict[str, set[st
 
 
 def test_the_rules_see_the_package() -> None:
-    assert {"core.errors", "losses", "engine.batching", "train.loop", "chat.render", "methods.opct"} <= MODULES
+    assert {"core.errors", "losses", "engine.batching", "training.loop", "chat.render", "methods.opct"} <= MODULES
     assert any(entry.typing_only for source in in_folder("core.types") for entry in source.imports)
     assert any(outside(entry) == "torch" for source in in_folder("engine.batching") for entry in source.imports)
     edges = arrows()
@@ -271,7 +271,7 @@ def test_the_trainer_names_no_method() -> None:
     files = [*in_folder("methods"), *in_folder("labels.labellers")]
     names = {source.module.split(".")[-1] for source in files} - {"methods", "base", "labellers"}
     assert {"opct", "sft"} <= names
-    (source,) = in_folder("train.loop")
+    (source,) = in_folder("training.loop")
     word = re.compile(rf"\b({'|'.join(sorted(names))})\b", re.IGNORECASE)
 
     def identifiers() -> Iterator[tuple[int, str]]:

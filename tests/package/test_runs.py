@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from unswayed.cli.runs import app, find_runs
-from unswayed.core.errors import CheckpointError, ConfigError
+from unswayed.core.errors import CheckpointError, ConfigError, UnswayedError
 from unswayed.core.files import append_jsonl, lock_holder, locked, write_json
-from unswayed.train import checkpoint
+from unswayed.training import checkpoint
 
 
 def make_run(folder: Path, steps: int = 0, every: int = 10, end: str = "") -> Path:
@@ -192,6 +194,41 @@ def test_prune_counts_only_whole_checkpoints(tmp_path: Path) -> None:
     assert call("prune", run, "--yes")[0] == 0
     # 40 and 20 are the newest two that are whole; 30 lies between them and 50 is newer: neither is ours to judge.
     assert names(run) == ["step-000020", "step-000030", "step-000040", "step-000050"]
+
+
+def test_what_cannot_be_read_stops_neither_verify_nor_prune(tmp_path: Path) -> None:
+    broken, fine = make_run(tmp_path / "a", steps=40), make_run(tmp_path / "b", steps=40)
+    weights = broken / "checkpoints" / "step-000040" / "weights"
+    weights.unlink()
+    weights.symlink_to(weights.name)  # a link to itself: every look at it fails
+    (broken / "metrics.jsonl").unlink()
+    (broken / "metrics.jsonl").mkdir()
+    _, text, error = call("verify", tmp_path)
+    assert isinstance(error, CheckpointError)
+    rows = {tuple(line.split()[:2]): line.split(maxsplit=2)[2] for line in text.splitlines()[1:]}
+    assert "weights cannot be read" in rows["a", "step-000040"]
+    assert rows["a", "step-000030"] == rows["b", "step-000040"] == "ok"
+    assert "Is a directory" in rows["a", "metrics.jsonl"]
+    assert call("prune", tmp_path, "--yes")[0] == 0
+    assert names(broken) == ["step-000020", "step-000030", "step-000040"]
+    assert names(fine) == ["step-000030", "step-000040"]
+
+
+def test_prune_goes_on_where_one_run_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, fine = make_run(tmp_path / "a", steps=40), make_run(tmp_path / "b", steps=40)
+    real = shutil.rmtree
+
+    def refuse(path: Path) -> None:
+        if path.is_relative_to(broken):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        real(path)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    _, _, error = call("prune", tmp_path, "--yes")
+    assert isinstance(error, UnswayedError)
+    assert "step-000010: cannot be deleted (Input/output error)" in str(error)
+    assert len(names(broken)) == 4
+    assert names(fine) == ["step-000030", "step-000040"]
 
 
 def test_prune_leaves_a_run_with_fewer_than_two_whole_checkpoints(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_another_wording_under_the_same_version_is_refused(tmp_path: Path) -> No
         (FILE.replace("version = 1", 'version = "one"'), "version"),
         (FILE.replace("text =", "turns = [], text ="), "either `text` or `turns`"),
         (FILE.replace("{hint}. ", "{who}. "), "braces other than"),
-        ("[[family]", "cannot be read"),
+        ("[[family]", "not valid TOML"),
         ("", "family"),
     ],
 )

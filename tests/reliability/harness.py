@@ -18,7 +18,7 @@ import safetensors.torch
 
 import unswayed.engine.hf.engine
 from unswayed.config.recipe import Recipe
-from unswayed.train.loop import train
+from unswayed.training.loop import train
 
 Operation = Callable[..., Any]
 

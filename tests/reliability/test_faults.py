@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import runs
-import unswayed.train.loop
+import unswayed.training.loop
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import (
     CheckpointError,
@@ -29,8 +29,8 @@ from unswayed.core.errors import (
 )
 from unswayed.core.files import locked
 from unswayed.engine.hf.engine import HFEngine
-from unswayed.train import checkpoint
-from unswayed.train.loop import Run, train
+from unswayed.training import checkpoint
+from unswayed.training.loop import Run, train
 
 
 def _adapter(run: Run) -> bytes:
@@ -199,7 +199,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing(
 
 
 def test_memory_halves_the_micro_batch_and_redoes_the_step(
-    tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     changes = {"train": {"steps": 2, "pairs_per_step": 4, "micro_batch": 4}}
     expected = train(runs.recipe(tmp_path, tiny_model_dir, name="whole", **changes))
@@ -211,9 +211,8 @@ def test_memory_halves_the_micro_batch_and_redoes_the_step(
         return real(self, model, batch, *rest)
 
     monkeypatch.setattr(HFEngine, "_forward", forward)
-    said: list[str] = []
-    run = train(runs.recipe(tmp_path, tiny_model_dir, **changes), say=said.append)
-    assert said == ["step 2: memory ran out; going on with train.micro_batch = 2"]
+    run = train(runs.recipe(tmp_path, tiny_model_dir, **changes))
+    assert caplog.messages == ["step 2: memory ran out; going on with train.micro_batch = 2"]
     assert [row["micro_batch"] for row in run.metrics()] == [4, 2]
     for ours, theirs in zip(run.metrics(), expected.metrics(), strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
@@ -238,7 +237,12 @@ def test_no_memory_for_one_row_is_exit_5(recipe: Recipe, monkeypatch: pytest.Mon
 )
 @pytest.mark.parametrize("damage", ["truncate", "flip", "delete"])
 def test_a_damaged_newest_checkpoint_falls_back_one(
-    recipe: Recipe, whole: Run, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
+    recipe: Recipe,
+    whole: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with monkeypatch.context() as patch:
         _stop_after(2, patch)
@@ -253,10 +257,9 @@ def test_a_damaged_newest_checkpoint_falls_back_one(
         path.write_bytes(content)
     else:
         path.unlink()
-    said: list[str] = []
-    assert _adapter(train(recipe, resume=True, say=said.append)) == _adapter(whole)
-    assert "step-000002 is damaged" in said[0]
-    assert "going on from step 1; 1 steps are done again" in said[0]
+    assert _adapter(train(recipe, resume=True)) == _adapter(whole)
+    assert "step-000002 is damaged" in caplog.messages[0]
+    assert "going on from step 1; 1 steps are done again" in caplog.messages[0]
 
 
 def test_all_damaged_is_exit_4_and_never_step_0(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,6 +417,6 @@ def test_all_targets_empty_is_refused_before_weights_load(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.write_pairs(tmp_path / "pairs.jsonl", [{**row, "target": None} for row in runs.ROWS])
-    monkeypatch.setattr(unswayed.train.loop, "load_engine", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(unswayed.training.loop, "load_engine", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(DataError, match="no row has a `target`"):
         train(runs.recipe(tmp_path, tiny_model_dir, method={"name": "sft", "source": "target"}))

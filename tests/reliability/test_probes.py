@@ -15,17 +15,16 @@ import pytest
 import runs
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError, Interrupted, OutOfMemoryError
-from unswayed.core.signals import StopSignals
 from unswayed.core.types import Completion, Message, Sample, SamplingParams
 from unswayed.engine.policy import EnginePolicy
 from unswayed.evals import suite as base
 from unswayed.evals.probe import is_probe, probe_suite
 from unswayed.evals.suite import Suite
-from unswayed.train import checkpoint
-from unswayed.train import probes as monitor
-from unswayed.train.loop import train
-from unswayed.train.probes import Monitor, Probe, probes_of, summary_lines
-from unswayed.train.trackers import Trackers
+from unswayed.training import checkpoint
+from unswayed.training import probes as monitor
+from unswayed.training.loop import train
+from unswayed.training.probes import Monitor, Probe, probes_of, summary_lines
+from unswayed.training.trackers import Trackers
 
 GROUPS = [f"g{i}" for i in range(40)]
 
@@ -100,7 +99,7 @@ def test_a_signal_during_a_look_saves_the_step_and_resumes_to_the_same_bytes(
         def complete(
             self: EnginePolicy, prompts: Sequence[tuple[Message, ...]], params: SamplingParams, at: int = step
         ) -> list[Completion]:
-            if self.engine.version == at:
+            if self.sampler.policy.version == at:
                 os.kill(os.getpid(), signal.SIGTERM)
             return real(self, prompts, params)
 
@@ -144,7 +143,7 @@ def test_a_kill_between_a_look_and_its_checkpoint_repeats_the_look(
 def test_what_cannot_be_asked_is_refused_before_weights_are_loaded(
     tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unswayed.train.loop.load_engine", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr("unswayed.training.loop.load_engine", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(ConfigError, match="no suite 'toy/absent'"):
         train(recipe(tmp_path, tiny_model_dir, eval=[{"suite": "toy/absent"}]))
 
@@ -179,29 +178,32 @@ class Asked:
         return [Completion("it", "stop", 2, 3) for _ in prompts for _ in range(params.n)]
 
 
-def watch(tmp_path: Path, policy: Asked, steps: int = 5, every: int | None = 2) -> tuple[Monitor, list[str]]:
-    said: list[str] = []
+def watch(tmp_path: Path, policy: Asked, steps: int = 5, every: int | None = 2) -> Monitor:
     probe = Probe(probe_suite("toy/words"), every)
-    return Monitor([probe], policy, tmp_path, steps, StopSignals(), lambda _: None, said.append), said
+    return Monitor([probe], policy, tmp_path, steps, lambda _: None)
 
 
-def test_a_look_takes_fewer_prompts_at_once_where_memory_runs_out(tmp_path: Path) -> None:
+def test_a_look_takes_fewer_prompts_at_once_where_memory_runs_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     policy = Asked(room=2)
-    look, said = watch(tmp_path, policy)
+    look = watch(tmp_path, policy)
     look.look(2)
     assert policy.sizes[:3] == [min(16, len(probe_suite("toy/words").samples)), *policy.sizes[1:3]]
     assert max(policy.sizes[-2:]) <= 2
     assert rows(tmp_path)[0]["metrics"]["accuracy_clean"]["value"] == 1.0
-    assert not said
+    assert not caplog.messages
     look.look(2)
     assert len(rows(tmp_path)) == 1, "a look that was taken is not taken again"
 
 
-def test_a_look_that_memory_does_not_allow_is_left_out_and_said(tmp_path: Path) -> None:
-    look, said = watch(tmp_path, Asked(room=0))
+def test_a_look_that_memory_does_not_allow_is_left_out_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    look = watch(tmp_path, Asked(room=0))
     look.look(0)
     assert [row["skipped"] for row in rows(tmp_path)] == ["out of memory"]
-    assert "memory ran out with one prompt" in said[0]
+    assert "memory ran out with one prompt" in caplog.messages[0]
     assert look.missing(0) == []
     assert summary_lines(rows(tmp_path)) == []
 
@@ -214,7 +216,7 @@ def test_when_a_look_is_due() -> None:
 
 def test_the_summary_says_that_it_is_no_evidence(tmp_path: Path) -> None:
     policy = Asked(room=99)
-    look, _ = watch(tmp_path, policy)
+    look = watch(tmp_path, policy)
     for step in range(6):
         look.look(step)
     head, line = summary_lines(rows(tmp_path))
@@ -234,7 +236,7 @@ def test_a_recipe_gives_arguments_to_the_suite_and_every_line_says_so(tmp_path: 
     (probe,) = probes_of(recipe(tmp_path, tiny_model_dir, eval=[entry]))
     assert {sample.meta["topic"] for sample in probe.suite.samples} == {"food"}
     heard: list[Any] = []
-    look = Monitor([probe], Asked(room=99), tmp_path, 1, StopSignals(), heard.append, lambda text: None)
+    look = Monitor([probe], Asked(room=99), tmp_path, 1, heard.append)
     look.look(0)
     (row,) = rows(tmp_path)
     assert row["args"] == {"topics": "food"}

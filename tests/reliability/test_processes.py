@@ -19,10 +19,11 @@ import runs
 from several import several
 from unswayed.config.recipe import Recipe
 from unswayed.core.files import locked, read_jsonl
+from unswayed.core.log import show_logs
 from unswayed.engine.hf.engine import HFEngine
-from unswayed.train import checkpoint
-from unswayed.train.distributed import World, join
-from unswayed.train.loop import train
+from unswayed.training import checkpoint
+from unswayed.training.distributed import World, join
+from unswayed.training.loop import train
 
 METHODS: dict[str, dict[str, Any]] = {
     "opct": {"name": "opct"},
@@ -155,7 +156,7 @@ def test_gradients_add_up_and_none_stays_none(tmp_path: Path) -> None:
         wide.grad = torch.tensor([1.0 + rank * 1e-12], dtype=torch.float64)
         join().add_gradients([wide])
         assert wide.grad.item() == 2.0 + 1e-12
-        assert [join().each(lambda: rank), join().first(lambda: f"by {rank}")] == [[0, 1], "by 0"]
+        assert [join().gather(lambda: rank), join().on_main(lambda: f"by {rank}")] == [[0, 1], "by 0"]
         assert join().any(rank == 1)
 
     assert several(program, tmp_path) == [0, 0], _errors(tmp_path)
@@ -296,7 +297,6 @@ def test_a_gradient_that_is_not_finite_in_one_stops_both(tmp_path: Path, tiny_mo
 
 def test_memory_that_runs_out_in_one_halves_its_micro_batch_only(tmp_path: Path, tiny_model_dir: Path) -> None:
     pair, alone = (_recipe(tmp_path, tiny_model_dir, name) for name in ("pair", "alone"))
-    heard = tmp_path / "heard"
 
     def program(rank: int) -> None:
         real = HFEngine._forward
@@ -308,10 +308,12 @@ def test_memory_that_runs_out_in_one_halves_its_micro_batch_only(tmp_path: Path,
 
         if rank == 1:
             HFEngine._forward = forward  # type: ignore[method-assign]
-        train(pair, say=heard.write_text)
+        show_logs()
+        train(pair)
 
     assert several(program, tmp_path) == [0, 0], _errors(tmp_path)
-    assert heard.read_text() == "process 1: step 2: memory ran out; going on with train.micro_batch = 1"
+    message = "process 1: warning: step 2: memory ran out; going on with train.micro_batch = 1\n"
+    assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == ["", message]
     train(alone)
     assert [row["micro_batch"] for row in _rows(pair)] == [2, 1]
     _same_run(pair, alone)
@@ -373,7 +375,7 @@ def test_processes_with_different_recipes_are_refused(tmp_path: Path, tiny_model
 
 def test_one_process_is_the_plain_world(tmp_path: Path) -> None:
     assert type(join()) is World
-    assert join().each(lambda: 3) == [3]
+    assert join().gather(lambda: 3) == [3]
 
 
 def _errors(folder: Path) -> str:

@@ -20,7 +20,7 @@ from inspect_ai.log import bundle_log_dir
 from unswayed.core.types import Completion, Message, SamplingParams
 from unswayed.evals.inspect.export import export_log
 from unswayed.evals.run import evaluate
-from unswayed.evals.suites import suggested_answer
+from unswayed.evals.suites.sycophancy import suggested_answer
 
 pytestmark = pytest.mark.browser
 SECONDS = 60

@@ -1,4 +1,4 @@
-"""Every way in which a pair's two prompts can fail to be what they seem, found before any weight is loaded.
+"""Checks of rendered pairs before any weight is loaded: special tokens, dropped messages, openings, lengths.
 
 The student and the teacher must see the same words in the same frame: no text that the tokenizer reads as a turn's end,
 no message that the template leaves out, the same opening of the answer on both sides, and room for the completion.

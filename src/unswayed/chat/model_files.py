@@ -1,4 +1,4 @@
-"""What the JSON files of a model folder say that a tokenizer does not: stop ids, context length, size of embedding."""
+"""Reads from the JSON files of a model folder what a tokenizer lacks: stop ids, context length, embedding size."""
 
 from __future__ import annotations
 

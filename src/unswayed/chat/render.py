@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unswayed.chat.model_files import context_length, eos_ids, find_int, read_json
-from unswayed.chat.spans import BETWEEN, KNOWN, Tags
-from unswayed.chat.template import NO_DATE, check_values, plain_values, stop_clock
+from unswayed.chat.spans import BETWEEN, KNOWN, Tags, fit_thinking, thinking_mask
+from unswayed.chat.template import check_values, plain_values, stop_clock
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json, hash_tokenizer
 from unswayed.core.printable import excerpt, printable
 from unswayed.core.types import Message, Role
 
-PROBE = "qwertzuiop"  # stands for a message's content where the template itself is tried: no template changes letters
+PROBE = "qwertzuiop"  # in place of a message's content where the template itself is tried: no template changes letters
 
 MARK = re.compile(r"\W.*\W", re.DOTALL)  # `<think>`, not a word that was added to the vocabulary
 # Chats with which the template itself is tried, and whether an answer is asked for.
@@ -41,7 +41,7 @@ class Chat:
     Attributes:
         path: the model folder it came from.
         tokenizer: the transformers tokenizer; nothing outside this module calls it.
-        template: the Jinja text in use; its clock, if it has one, stands still.
+        template: the Jinja text in use; with its clock, if it has one, fixed.
         template_kwargs: the fixed values that the template reads.
         allow_special_tokens: whether `check` accepts text with special tokens in it.
         stop_ids: every id that ends an assistant turn: the EOS of the tokenizer, of `config.json` and of
@@ -51,15 +51,15 @@ class Chat:
         pad_id: fills rectangles and is never compared with; masks come from lengths.
         vocab_size: the tokenizer's largest id plus one. The model's embedding may have more rows; ids from here on
             mean nothing and can never be sampled.
-        embedding_rows: rows of the model's embedding by `config.json`, or None where it does not say.
+        embedding_rows: rows of the model's embedding by `config.json`, or None where it has none.
         context_length: most tokens of prompt and completion together, or None where the files do not say.
         identity: SHA-256 over tokenizer files, template text and template values.
-        bos_id, unk_id: the ids that begin a text and that stand for what has no id, where the tokenizer has them.
-        added_tokens: id to string for every token that the tokenizer reads as one wherever it stands in a text.
+        bos_id, unk_id: the ids of the beginning of a text and of unknown text, where the tokenizer has them.
+        added_tokens: id to string for every token that the tokenizer recognises anywhere in a text.
         special_tokens: those of them that no message may contain: the special ones, and what the template writes
             around a user's message.
-        frame_tokens: others that the template writes; only an assistant may write one (its thinking, for example,
-            stands between two such).
+        frame_tokens: others that the template writes; only an assistant may write one (its thinking, for example, is
+            enclosed by two of them).
         oddities: what is unusual about this tokenizer or template but may be meant, one sentence each.
     """
 
@@ -97,7 +97,7 @@ class Chat:
         Args:
             path: a folder with tokenizer files and, where there are, `config.json` and `generation_config.json`.
             template_kwargs: fixed values for the template, e.g. `enable_thinking` or `date_string`.
-            trust_remote_code: run Python that lies in the folder. Only ever set from the command line.
+            trust_remote_code: run Python code from the folder. Only ever set from the command line.
             allow_special_tokens: let `check` accept text that contains the tokenizer's special tokens.
             template: Jinja text, or the name of one of the tokenizer's templates, in place of its default one.
 
@@ -196,10 +196,10 @@ class Chat:
 
         It is encoded where the template writes it, after the prompt, so it begins as the model itself would begin it;
         where the template writes a given answer after another opening than it writes for generation, the text follows
-        the prompt directly.
+        the prompt directly. Where the prompt opens thinking, see `fit_thinking`.
 
         Raises:
-            DataError: the text contains a special token or melts into the prompt, or no token ends a turn.
+            DataError: the text contains a special token or merges with the prompt, or no token ends a turn.
         """
         if self.turn_end_id is None:
             raise DataError(f"{self.path}: neither tokenizer nor template has a token that ends a turn")
@@ -208,6 +208,10 @@ class Chat:
         if forged is not None and not self.allow_special_tokens:
             raise DataError(f"the completion {excerpt(text)} contains the special token {forged}; remove it")
         prompt, prompt_text = self.render(messages), self.render_text(messages)
+        if self.thinking_marks:
+            tail = prompt_text.removeprefix(self.render_text(messages, generation_prompt=False))
+            closed = self.thinking_marks[1] in tail and not self.opens_thinking(prompt)
+            text = fit_thinking(text, self.thinking_marks, inside=self.opens_thinking(prompt), closed=closed)
         *asked, last = messages
         given = (
             [Message("assistant", last.content + text)]
@@ -220,7 +224,7 @@ class Chat:
         if ids[: len(prompt)] != prompt:
             ids = (*prompt, *self._encode(answer))
             if text.strip() not in self.decode(ids[len(prompt) :]):
-                raise DataError(f"the completion {excerpt(text)} melts into the prompt; remove white space before it")
+                raise DataError(f"the completion {excerpt(text)} merges with the prompt; remove white space before it")
         ids = ids[len(prompt) :]
         if self.turn_end_id in ids:
             ids = ids[: len(ids) - 1 - ids[::-1].index(self.turn_end_id)]
@@ -235,7 +239,7 @@ class Chat:
         return self._decode([id_ for id_ in kept if id_ in self._marks or id_ not in special])
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """Return the text of each id as it stands inside a sentence; part of a character shows as its bytes."""
+        """Return the text of each id as inside a sentence; part of a character shows as its bytes."""
         anchor = self._encode("a")[-1:]  # without one before it, some tokenizers drop a token's leading space
         start = len(self._decode(anchor))
         return [self._piece(id_, anchor, start) for id_ in ids]
@@ -248,8 +252,20 @@ class Chat:
         return next((tags for tags in known if {tag[0] for tag in tags} <= self.added_tokens.keys()), None)
 
     @cached_property
+    def thinking_marks(self) -> tuple[str, str] | None:
+        """Return the two tokens that enclose the model's thinking as text; None where it has none, or uses messages."""
+        tags = self.thinking
+        if tags is None or max(map(len, tags)) > 1:
+            return None
+        return self.added_tokens[tags[0][0]], self.added_tokens[tags[1][0]]
+
+    def opens_thinking(self, prompt_ids: Sequence[int]) -> bool:
+        """Return whether a prompt ends inside thinking, so that what follows is thinking until it is closed."""
+        return self.thinking is not None and thinking_mask(prompt_ids, (self.pad_id,), self.thinking)[0]
+
+    @cached_property
     def _marks(self) -> frozenset[int]:
-        """Return the special tokens that say which part of a completion is thinking."""
+        """Return the special tokens that delimit thinking in a completion."""
         opens, closes = self.thinking or ((), ())
         ends = [id_ for id_, token in self.added_tokens.items() if token == BETWEEN and len(opens) > 1]
         added = self.tokenizer.added_tokens_decoder
@@ -288,7 +304,7 @@ class Chat:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of somebody else's message."""
+    """Return the first line of another library's message."""
     return printable(str(error).strip().partition("\n")[0], newlines=False)
 
 
@@ -342,7 +358,7 @@ class Frame(NamedTuple):
 
 
 def _try_template(folder: Path, tokenizer: Any, template: str, values: Mapping[str, Any]) -> Frame:
-    """Render short chats and look at what stands around their messages.
+    """Render short chats and find what the template writes around their messages.
 
     Raises:
         ConfigError: the template asks for today's date, or refuses a single user message.
@@ -354,11 +370,11 @@ def _try_template(folder: Path, tokenizer: Any, template: str, values: Mapping[s
         try:
             text = str(_apply(tokenizer, template, values, messages, generation_prompt=generation_prompt))
         except DataError as error:
-            if NO_DATE in str(error):
-                raise ConfigError(f"{folder}: {NO_DATE}") from error
+            if "template_kwargs.date_string" in str(error):  # one of the messages of `stop_clock`
+                raise ConfigError(f"{folder}: {str(error).partition(': ')[2]}") from error
             if len(roles) == 1:
                 raise ConfigError(f"{folder}: the chat template cannot be used: {error}") from error
-            continue  # it refuses system messages, say; `check` tells where the data has one
+            continue  # it refuses system messages, for example; `check` reports where the data has one
         written[roles, generation_prompt] = {*tokenizer(text, add_special_tokens=False)["input_ids"]}
         if "assistant" in roles and PROBE in text:
             turn_end = _first_mark(tokenizer, text[text.rfind(PROBE) + len(PROBE) :])
@@ -373,7 +389,7 @@ def _first_mark(tokenizer: Any, text: str) -> int | None:
 
 
 def _oddities(tokenizer: Any, frame: Frame) -> Iterator[str]:
-    """Yield what could be a mistake in the model folder, but is also how some models are."""
+    """Yield what could be a mistake in the model folder but is intended in some models."""
     if frame.turn_end is None:
         yield "the template writes no token after an assistant's message; only the tokenizer's EOS can end an answer"
     bos = tokenizer.bos_token_id

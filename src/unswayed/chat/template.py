@@ -1,4 +1,4 @@
-"""What a chat template may not do behind our back: read the clock, or ignore a value meant for it.
+"""Checks and changes of the chat template text: a fixed clock, no ignored values.
 
 Pure text in, text out. Nothing here tokenises; `unswayed.chat.render` does.
 """
@@ -24,6 +24,10 @@ CLOCK_FORMAT = re.compile(r"\bstrftime_now\s*\(\s*(?:\"([^\"\\]*)\"|'([^'\\]*)')
 NO_DATE = (
     "the chat template writes today's date into the prompt, so a resumed run would train on another prompt; "
     'fix the date with template_kwargs.date_string = "2025-01-31" (any date, kept for the whole run)'
+)
+NO_FORMAT = (
+    "the chat template asks for today's date in a format that it computes, which template_kwargs.date_string cannot "
+    "answer; change the template so that it names its format as text"
 )
 
 
@@ -59,7 +63,7 @@ def check_values(template: str, names: Iterable[str]) -> None:
 
 
 def stop_clock(template: str, date_string: str | None) -> str:
-    """Return a template whose `strftime_now` always tells the given date, in each format that the template asks for.
+    """Return a template whose `strftime_now` always returns the given date, in each format that the template asks for.
 
     A macro of the same name is put before the template and hides the clock. Without a date, asking for one raises.
     `date_string` itself also reaches the template, for those that read it as it is.
@@ -77,7 +81,9 @@ def stop_clock(template: str, date_string: str | None) -> str:
         f"{{%- if format == {json.dumps(form)} -%}}{{{{- {json.dumps(answer)} -}}}}{{%- else -%}}"
         for form, answer in answers.items()
     )
-    refuse = f"{{{{- raise_exception({json.dumps(NO_DATE)}) -}}}}"
+    unread = f"template_kwargs.date_string = {date_string!r} is no date; write it as 2025-01-31"
+    why = NO_DATE if date_string is None else unread if date is None else NO_FORMAT
+    refuse = f"{{{{- raise_exception({json.dumps(why)}) -}}}}"
     closing = "{%- endif -%}" * len(answers)
     # transformers trims the newline after a block, so the template itself begins as it always did.
     return f"{{%- macro strftime_now(format) -%}}{branches}{refuse}{closing}{{%- endmacro %}}\n{template}"

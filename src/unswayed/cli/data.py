@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, print_json
 from unswayed.core.errors import ConfigError
-from unswayed.core.files import dump_json
 from unswayed.core.printable import printable
 
 if TYPE_CHECKING:
@@ -24,29 +24,99 @@ LONGEST = 2000  # characters of one message that `show` prints
 WIDE = 140  # what the table of sources needs
 NOT_GIVEN = "(not given)"
 
-app = typer.Typer(help="Build, check and look at pairs; fetch public sets.", no_args_is_help=True)
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Pairs as .jsonl or .parquet.")]
+app = typer.Typer(help="Build, check, split, merge and look at pairs; fetch public sets.", no_args_is_help=True)
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Pairs: .jsonl, .csv, .parquet, a save_to_disk folder, hub:OWNER/NAME.")
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="The training part; others lie beside it.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OURS=THEIRS", help="What a file calls a column, e.g. prompt=question. Repeatable."),
+]
 Identical = Annotated[bool, typer.Option("--allow-identical", help="Accept pairs whose two prompts are equal.")]
 
 
 @app.command()
 def build(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="What to build; see docs/data.md.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The training part.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    output: Output,
+    force: Force = False,
+    columns: Columns = None,
     as_json: Json = False,
 ) -> None:
     """Write the pairs that a spec describes, the held-out parts beside them, and a manifest of all."""
-    from unswayed.data.build.manifest import manifest_of
     from unswayed.data.build.run import build_files
 
-    manifest = build_files(spec, output, force=force)
+    _print_manifest(build_files(spec, output, force=force, columns=_named(columns)), output, as_json)
+
+
+@app.command()
+def split(
+    file: File,
+    output: Output,
+    *,
+    fraction: Annotated[float, typer.Option(min=0, max=1, help="Share of the items that is held out.")] = 0.2,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which items these are.")] = 0,
+    topics: Annotated[list[str] | None, typer.Option("--topic", help="Hold out a topic. Repeatable.")] = None,
+    families: Annotated[list[str] | None, typer.Option("--family", help="Hold out a family. Repeatable.")] = None,
+    columns: Columns = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Split pairs into a training and a held-out part that share no item.
+
+    Rows with one `group`, or with an equal prompt, are one item. Which side it falls on comes from a hash of its name.
+
+    Example: unswayed data split pairs.jsonl -o train.jsonl --fraction 0.2
+    """
+    from unswayed.data.rearrange import split_file
+    from unswayed.data.split import HoldOut
+
+    hold_out = HoldOut(fraction, seed, topics=frozenset(topics or ()), families=frozenset(families or ()))
+    _print_manifest(split_file(file, output, hold_out, columns=_named(columns), force=force), output, as_json)
+
+
+@app.command()
+def merge(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pairs, as for `unswayed data check`.")],
+    output: Output,
+    columns: Columns = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write the pairs of several files into one; an id that two of them have is refused."""
+    from unswayed.data.rearrange import merge_files
+
+    _print_manifest(merge_files(files, output, columns=_named(columns), force=force), output, as_json)
+
+
+def _print_manifest(manifest: dict[str, Any], output: Path, as_json: bool) -> None:
+    from unswayed.data.build.manifest import manifest_of
+
     if as_json:
-        typer.echo(dump_json(manifest), nl=False)
+        print_json(manifest)
         return
+    for name, count in manifest.get("merged", {}).items():
+        typer.echo(printable(f"{'read':14}{count:>7,} pairs  {name}", newlines=False))
     for part, entry in manifest["files"].items():
         typer.echo(printable(f"{part:14}{entry['rows']:>7,} pairs  {output.with_name(entry['file'])}", newlines=False))
-    typer.echo(printable(f"{'manifest':14}{manifest['groups']:>7,} items  {manifest_of(output)}", newlines=False))
+    items = manifest.get("items", manifest["groups"])
+    typer.echo(printable(f"{'manifest':14}{items:>7,} items  {manifest_of(output)}", newlines=False))
+
+
+def _named(columns: list[str] | None) -> dict[str, str]:
+    """Return the columns that `--columns` names.
+
+    Raises:
+        ConfigError: not of the form `prompt=question`.
+    """
+    pairs = [column.partition("=") for column in columns or ()]
+    if wrong := ["".join(pair) for pair in pairs if not all(pair)]:
+        raise ConfigError(f"--columns {wrong[0]}: write it as OURS=THEIRS, e.g. --columns prompt=question")
+    return {ours.strip(): theirs for ours, _, theirs in pairs}
 
 
 @app.command()
@@ -61,13 +131,17 @@ def check(
         str | None, typer.Option(metavar="NAME", help="Also render every pair as this model would see it.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=0, help="Room for the completion; with --model.")] = 256,
+    columns: Columns = None,
     allow_identical: Identical = False,
     as_json: Json = False,
 ) -> None:
     """Say everything about pairs that can be known without weights. Ends with exit code 3 where anything is wrong."""
     from unswayed.data.check import check_file, require
+    from unswayed.sources.hub import is_hub
 
-    asked = None if against is None or Path(against).exists() else _suite(against)
+    # os.path.exists is false for a path that cannot be one.
+    other_file = against is not None and (os.path.exists(against) or is_hub(against))
+    asked = None if against is None or other_file else _suite(against)
     chat = None
     if model is not None:
         from unswayed.chat.render import Chat
@@ -77,6 +151,7 @@ def check(
     report = check_file(
         file,
         against=None if asked else against,
+        columns=_named(columns),
         allow_identical=allow_identical,
         chat=chat,
         max_new_tokens=max_new_tokens,
@@ -87,10 +162,14 @@ def check(
         from unswayed.data.read import scan_pairs
         from unswayed.evals.compare.contamination import contamination
 
-        shared = contamination(asked.samples, scan_pairs(file, allow_identical=True).pairs)
+        scan = scan_pairs(file, allow_identical=True, columns=_named(columns), need_teacher=False)
+        shared = contamination(asked.samples, scan.pairs)
         found["contamination"] = {"suite": asked.name, **shared.to_dict()}
         lines.append(f"  {asked.name}: {shared.sentence(asked.unit)}")
-    typer.echo(dump_json(found) if as_json else "\n".join(lines), nl=not as_json)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(printable("\n".join(lines)))
     require(report)
     if shared is not None:
         shared.require(f"{file} and {asked.name if asked else against}")
@@ -136,7 +215,9 @@ def show(
     file: File,
     n: Annotated[int, typer.Option("-n", min=1, help="How many pairs.")] = 3,
     seed: Annotated[int | None, typer.Option(min=0, help="Draw pairs at random; without it, the first ones.")] = None,
+    columns: Columns = None,
     allow_identical: Identical = False,
+    as_json: Json = False,
 ) -> None:
     """Show pairs, the two prompts side by side, with what differs marked."""
     from rich.console import Console
@@ -145,9 +226,13 @@ def show(
 
     from unswayed.core.seeding import rng
     from unswayed.data.read import read_pairs
+    from unswayed.data.rows import format_row
 
-    pairs = read_pairs(file, allow_identical=allow_identical)
+    pairs = read_pairs(file, allow_identical=allow_identical, columns=_named(columns), need_teacher=False)
     places = list(range(len(pairs)))[:n] if seed is None else sorted(rng(seed, "show").permutation(len(pairs))[:n])
+    if as_json:
+        print_json([format_row(pairs[place]) for place in places])
+        return
     console = Console()
     for place in places:
         pair = pairs[place]
@@ -204,7 +289,7 @@ def sources(as_json: Json = False) -> None:
 
     rows = [describe(one) for one in listed()]
     if as_json:
-        typer.echo(dump_json(rows), nl=False)
+        print_json(rows)
         return
     table = Table("name", "rows", "licence", "flags", "here", box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
@@ -217,10 +302,20 @@ def sources(as_json: Json = False) -> None:
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sets as `unswayed data sources` lists them.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help="Sets as `unswayed data sources` lists them, or hub:OWNER/NAME."),
+    ],
+    as_json: Json = False,
 ) -> None:
     """Download public sets into the cache, checked against their pinned hashes; what is here already is checked."""
     from unswayed.sources.catalogue import locate, source
+    from unswayed.sources.hub import hub_file, is_hub
 
-    for name in [source(name).name for name in names]:
-        typer.echo(printable(f"{name}  {locate(name)}", newlines=False))
+    places = {}
+    for name in [name if is_hub(name) else source(name).name for name in names]:
+        places[name] = str(hub_file(name) if is_hub(name) else locate(name))
+        if not as_json:
+            typer.echo(printable(f"{name}  {places[name]}", newlines=False))
+    if as_json:
+        print_json(places)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unswayed.cli.options import notes
+from unswayed.cli.options import shows_progress
 
 
 def demo(
@@ -26,17 +26,12 @@ def demo(
     """
     from rich.console import Console
 
+    from unswayed.core.signals import stop_signals
     from unswayed.demo import run_demo
     from unswayed.report.terminal import result_table
 
-    report = run_demo(
-        out,
-        seed=seed,
-        steps=steps,
-        questions=questions,
-        progress=True,
-        say=notes("bold"),
-    )
+    with stop_signals:
+        report = run_demo(out, seed=seed, steps=steps, questions=questions, progress=shows_progress())
     console = Console()
     console.print()
     console.print(result_table(report, width=console.width))

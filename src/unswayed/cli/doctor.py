@@ -13,14 +13,13 @@ from typing import Any
 import typer
 
 from unswayed._version import __version__
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, print_json
 from unswayed.core.cache_root import cache_root
 from unswayed.core.errors import UnswayedError
-from unswayed.core.files import dump_json
 from unswayed.core.printable import printable
+from unswayed.core.progress import size
 from unswayed.models.gguf.aliases import ALIASES
-from unswayed.models.tell import size
-from unswayed.train.token_cache import token_folder
+from unswayed.training.token_cache import token_folder
 
 KEYS = (
     "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "DEEPSEEK_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY",
@@ -28,17 +27,8 @@ KEYS = (
     "TOGETHER_API_KEY", "UNSWAYED_JUDGE_KEY", "WANDB_API_KEY",
 )  # fmt: skip
 OPTIONAL = (
-    "bitsandbytes",
-    "flash-attn",
-    "httpx",
-    "inspect-ai",
-    "kernels",
-    "tensorboard",
-    "tinker",
-    "trackio",
-    "vllm",
-    "wandb",
-)
+    "bitsandbytes", "flash-attn", "httpx", "inspect-ai", "kernels", "tensorboard", "tinker", "trackio", "vllm", "wandb",
+)  # fmt: skip
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 SPARE = 0.5  # share of memory that weights may take: the rest is for activations, caches, adapter and optimizer
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -47,7 +37,10 @@ BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 def doctor(as_json: Json = False) -> None:
     """Check this machine: versions, accelerator, memory, disk, models, and which keys are set (names only)."""
     report = examine()
-    typer.echo(dump_json(report) if as_json else render(report), nl=False)
+    if as_json:
+        print_json(report)
+    else:
+        typer.echo(render(report), nl=False)
     if report["problems"]:
         raise typer.Exit(UnswayedError.exit_code)
 
@@ -198,7 +191,7 @@ def _verdict(report: dict[str, Any]) -> str:
     """Return in one sentence what can be run here."""
     if report["problems"]:
         many = len(report["problems"])
-        return f"Not ready: {many} problem{'s' if many > 1 else ''} to mend first."
+        return f"Not ready: {many} problem{'s' if many > 1 else ''} to fix first."
     accelerator, machine = report["accelerator"], report["machine"]
     if accelerator["gpus"]:
         memory, where = accelerator["gpus"][0]["memory_bytes"], f"on {accelerator['gpus'][0]['name']}"

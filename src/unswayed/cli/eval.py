@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unswayed.cli.options import Json, Trust
+from unswayed.cli.options import Json, Trust, shows_progress
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def eval(
     Example: unswayed eval smollm2-135m sycophancy/suggested_answer --limit 100 -o evals/base
     `unswayed suites` lists the suites, `unswayed suites SUITE` the arguments that -T can give it.
     """
-    from rich.console import Console
-
+    from unswayed.core.signals import stop_signals
     from unswayed.evals.arguments import read_arguments
     from unswayed.evals.judged import check_given, check_judge
     from unswayed.evals.plan import plan_of_run, read_plan
@@ -94,24 +93,24 @@ def eval(
         device=device,
         trust_remote_code=trust_remote_code,
     )
-    shown = Console(stderr=True).is_terminal
     summaries = {}
-    for each in built:
-        folder = out / each.key
-        result = evaluate(
-            policy,
-            each,
-            folder,
-            batch_size=batch_size,
-            progress=shown,
-            plan=declared,
-            judge=asked,
-            allow_self_judge=allow_self_judge,
-        )
-        write_results_page(folder, result)
-        summaries[each.key] = result.summary()
-        if not json:
-            _print(result, folder)
+    with stop_signals:
+        for each in built:
+            folder = out / each.key
+            result = evaluate(
+                policy,
+                each,
+                folder,
+                batch_size=batch_size,
+                progress=shows_progress(),
+                plan=declared,
+                judge=asked,
+                allow_self_judge=allow_self_judge,
+            )
+            write_results_page(folder, result)
+            summaries[each.key] = result.summary()
+            if not json:
+                _print(result, folder)
     if json:
         print(json_.dumps(summaries, indent=2))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, print_json
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ def check(
     """
     from rich.console import Console
 
-    from unswayed.core.files import dump_json
     from unswayed.evals.label_sheet import read_labels
     from unswayed.judges.build import build_judge, default_cache, parse_params
     from unswayed.judges.cache import CachedJudge
@@ -75,7 +74,7 @@ def check(
         states += more
     report["state"] = next((s for s in ("unfit", "inconclusive") if s in states), "fit")
     if json:
-        typer.echo(dump_json(report), nl=False)
+        print_json(report)
     else:
         _print(Console(highlight=False, width=max(Console().width, _WIDE)), report)
     if report["state"] != "fit":

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unswayed.cli.options import DryRun, Json, Trust, notes
+from unswayed.cli.options import DryRun, Json, Trust, shows_progress
 
 
 def label(
@@ -29,15 +29,16 @@ def label(
     """
     from unswayed.config.labels import LabelRecipe
 
-    loaded, say = LabelRecipe.load(recipe, set=set_ or ()), notes()
+    loaded = LabelRecipe.load(recipe, set=set_ or ())
     from unswayed.labels import run as labelling
 
     if dry_run:
-        prepared = labelling.prepare_labels(loaded, trust_remote_code=trust_remote_code, say=say)
+        prepared = labelling.prepare_labels(loaded, trust_remote_code=trust_remote_code)
         plan = {"labeller": loaded.labeller.name, "model": loaded.model.id, "pairs": len(prepared.pairs)}
         print(json_.dumps(plan, indent=2) if json else "\n".join(f"{key:10} {value}" for key, value in plan.items()))
         return
-    done = labelling.label(loaded, out, fresh=fresh, progress=True, trust_remote_code=trust_remote_code, say=say)
+    shown = shows_progress()
+    done = labelling.label(loaded, out, fresh=fresh, progress=shown, trust_remote_code=trust_remote_code)
     if json:
         print(json_.dumps({"path": str(done.path), "records": str(done.records), **done.summary}))
         return

@@ -7,6 +7,7 @@ Results go to stdout, everything else to stderr. The exit codes are listed in `u
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -19,8 +20,10 @@ from typer.core import TyperCommand, TyperGroup
 from unswayed._version import __version__
 from unswayed.core.errors import Interrupted, OutOfMemoryError, UnswayedError
 from unswayed.core.launcher import refuse_several
+from unswayed.core.log import SAFE_STDERR, show_logs
+from unswayed.core.plugins import import_plugin
 from unswayed.core.printable import printable
-from unswayed.train.distributed import tells
+from unswayed.training.distributed import should_report
 
 # Name and one line of help, in the order `--help` shows them. `unswayed.cli.NAME` holds the function NAME, or the
 # typer app `app` of a group of commands.
@@ -70,7 +73,35 @@ def load(name: str) -> Any:
         command = typer.main.get_group(app)
     command.name = name
     command.help = command.help or COMMANDS[name]
+    _take_plugins(command)
     return command
+
+
+def _take_plugins(command: Any) -> None:
+    """Give a command, and those below it, the option `--import MODULE`."""
+    for below in getattr(command, "commands", {}).values():
+        _take_plugins(below)
+    if not hasattr(command, "commands"):
+        single = typer.Typer(add_completion=False)
+        single.command()(_import)
+        (option,) = (param for param in typer.main.get_command(single).params if "--import" in param.opts)
+        option.expose_value = False
+        command.params.append(option)
+
+
+def _import(
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            help="Import a module that adds methods, suites, perturbations, rules, judges or labellers. Repeatable.",
+            metavar="MODULE",
+            is_eager=True,
+            callback=lambda modules: [import_plugin(module) for module in modules or ()],
+        ),
+    ] = None,
+) -> None:
+    """Hold the option that every command takes."""
 
 
 cli = typer.Typer(
@@ -94,23 +125,29 @@ def _root(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help=f"Show tracebacks; {DEBUG}=1 does the same.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also show each checkpoint and cached file.")
+    ] = False,
 ) -> None:
     """Consistency training of language models: train, measure, and prove what the training did."""
     if context.invoked_subcommand not in {"train", None}:
         refuse_several(f"unswayed {context.invoked_subcommand}")
     if debug:
-        os.environ[DEBUG] = "1"  # the environment, so that worker processes hear of it too
+        os.environ[DEBUG] = "1"  # the environment, so that worker processes see it too
+    show_logs(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
 
 
 def main() -> NoReturn:
     """Run the command line and exit with one of the documented codes."""
     code = _run()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of our output has left, e.g. `| head`. Python flushes once more at exit: let it flush into nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = code or BROKEN_PIPE
+    for stream, failed in ((sys.stdout, BROKEN_PIPE), (sys.stderr, 0)):
+        try:
+            stream.flush()
+        except OSError:
+            # Whoever read our output has left, e.g. `| head`. Python flushes once more at exit, into nothing then.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = code or failed
     sys.exit(code)
 
 
@@ -131,14 +168,14 @@ def _run() -> int:
 def _report(error: Exception) -> int:
     """Print what went wrong, and return the exit code."""
     if os.environ.get(DEBUG, "0") not in {"", "0"}:
-        print(printable("".join(traceback.format_exception(error))), file=sys.stderr)
+        print(printable("".join(traceback.format_exception(error))), file=SAFE_STDERR)
     if isinstance(error, UnswayedError):
-        if not tells(error):
+        if not should_report(error):
             return error.exit_code
         said = printable(str(error))
-        print(said if isinstance(error, Interrupted) else f"error: {said}", file=sys.stderr)
+        print(said if isinstance(error, Interrupted) else f"error: {said}", file=SAFE_STDERR)
         return error.exit_code
-    print(f"error: {printable(_describe(error))}", file=sys.stderr)
+    print(f"error: {printable(_describe(error))}", file=SAFE_STDERR)
     # torch's own out-of-memory error is recognised by name: importing torch to ask would be slower than the answer.
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == OutOfMemoryError.__name__
     return OutOfMemoryError.exit_code if out_of_memory else UnswayedError.exit_code

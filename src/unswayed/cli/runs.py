@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,12 +13,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from unswayed.cli.options import Json
-from unswayed.core.errors import CheckpointError, ConfigError, DataError
-from unswayed.core.files import dump_json, lock_holder, locked, read_jsonl, remove_tree
+from unswayed.cli.options import Json, print_json
+from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
+from unswayed.core.files import lock_holder, locked, read_jsonl, remove_tree
 from unswayed.core.printable import printable
-from unswayed.train import checkpoint
+from unswayed.training import checkpoint
 
+log = logging.getLogger(__name__)
 State = Literal["running", "done", "failed", "interrupted"]
 KEPT = 2  # checkpoints that always stay: a damaged newest needs a second
 
@@ -73,7 +75,7 @@ def _last_step(path: Path, tail: int = 1 << 16) -> int | None:
         with open(path, "rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - tail, 0))
             lines = file.read().split(b"\n")[:-1]  # what follows the last newline was never promised
-    except FileNotFoundError:
+    except OSError:
         return None
     try:
         step = json.loads(lines[-1])["step"] if lines else None
@@ -90,7 +92,7 @@ def list_(root: Root = Path("runs"), as_json: Json = False) -> None:
     """
     runs = find_runs(root)
     if as_json:
-        typer.echo(dump_json([_facts(run) for run in runs]), nl=False)
+        print_json([_facts(run) for run in runs])
     elif runs:
         rows = [
             (run.name, run.state, "-" if run.step is None else str(run.step), _names(run.checkpoints[-1:]) or "-")
@@ -98,7 +100,7 @@ def list_(root: Root = Path("runs"), as_json: Json = False) -> None:
         ]
         typer.echo(_columns([("run", "state", "step", "newest checkpoint"), *rows]))
     else:
-        print(f"no runs in {printable(str(root))}", file=sys.stderr)
+        log.info("no runs in %s", root)
 
 
 @app.command()
@@ -114,7 +116,7 @@ def verify(root: Root = Path("runs"), as_json: Json = False) -> None:
             {**_facts(run), "checks": [{"what": what, "problems": problems} for what, problems in checks]}
             for run, checks in found.items()
         ]
-        typer.echo(dump_json(results), nl=False)
+        print_json(results)
     else:
         rows = [
             (run.name, what, "; ".join(problems) or "ok") for run, checks in found.items() for what, problems in checks
@@ -137,7 +139,7 @@ def _problems(run: Run) -> Iterator[tuple[str, list[str]]]:
     if metrics.exists():
         try:
             read_jsonl(metrics)
-        except DataError as error:
+        except (DataError, OSError) as error:
             yield metrics.name, [str(error)]
         else:
             yield metrics.name, []
@@ -145,8 +147,7 @@ def _problems(run: Run) -> Iterator[tuple[str, list[str]]]:
 
 @app.command()
 def prune(
-    root: Root = Path("runs"),
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    root: Root = Path("runs"), yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False
 ) -> None:
     """Delete all but the newest two whole checkpoints of every run that is not running.
 
@@ -156,21 +157,27 @@ def prune(
     plan: dict[Path, list[Path]] = {}
     for run in _some_runs(root):
         if run.state == "running":
-            print(f"{printable(run.name)}: running, left alone", file=sys.stderr)
+            log.info("%s: running, left alone", run.name)
         elif surplus := _surplus(run):
             plan[run.path] = surplus
             typer.echo(f"{printable(run.name)}: {_names(surplus)} ({_size(surplus) / 1e6:,.1f} MB)")
     if not plan:
-        print("nothing to prune", file=sys.stderr)
+        log.info("nothing to prune")
         return
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigError("prune asks before it deletes, and nobody can answer here; say --yes")
         typer.confirm("Delete these?", abort=True)
+    failed = []
     for folder, surplus in plan.items():
-        with locked(folder):
-            for path in surplus:
-                remove_tree(path, folder / "checkpoints")
+        try:
+            with locked(folder):
+                for path in surplus:
+                    remove_tree(path, folder / "checkpoints")
+        except OSError as error:
+            failed.append(f"{error.filename or folder}: cannot be deleted ({error.strerror})")
+    if failed:
+        raise UnswayedError("\n".join(failed))
 
 
 def _surplus(run: Run) -> list[Path]:

@@ -15,6 +15,7 @@ import typer
 
 from unswayed.chat.spans import span_weights
 from unswayed.cli.options import Json, Trust
+from unswayed.config.methods import CompletionConfig, MethodConfig
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.printable import printable
 from unswayed.data.labelled import target_ids
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from unswayed.chat.render import Chat
-    from unswayed.config.methods import MethodConfig
     from unswayed.config.recipe import Recipe
     from unswayed.core.types import Message, PromptPair
 
@@ -99,20 +99,13 @@ def show(
 
     Example: unswayed show recipes/opct.toml --pair q17 --completion "Yes."
     """
-    from unswayed.chat.render import Chat
-    from unswayed.data.read import read_pairs
-    from unswayed.models import resolve
+    from unswayed.data.read import read_data
+    from unswayed.models.source import resolve_chat
 
     plan = _plan(recipe, pairs, model, set_ or [])
-    rows = read_pairs(plan.data.train, allow_identical=plan.data.allow_identical)[: plan.data.limit]
+    _, rows = read_data(plan.data, need_teacher=not plan.method.trains_on_targets)
     chosen = _choose(rows, pair or [], number, plan.data.train)
-    source = resolve(plan.model.id, revision=plan.model.revision, trust_remote_code=trust_remote_code)
-    chat = Chat.load(
-        source.path,
-        template_kwargs=plan.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=plan.chat.allow_special_tokens,
-    )
+    _, chat = resolve_chat(plan.model, plan.chat, trust_remote_code=trust_remote_code)
     refused: DataError | None = None
     warnings: Iterable[str] = ()
     from unswayed.chat.check import check_pairs
@@ -155,7 +148,8 @@ def view(
     if text is not None:
         drawn = target_ids(chat, pair) if text == pair.target else None
         ids = drawn or chat.encode_completion(pair.prompt, text)
-        thinking, rest = getattr(method, "thinking_weight", 1.0), getattr(method, "answer_weight", 1.0)
+        weighted = method if isinstance(method, CompletionConfig) else None
+        thinking, rest = (weighted.thinking_weight, weighted.answer_weight) if weighted else (1.0, 1.0)
         weights = span_weights(student.ids, ids, chat.thinking, thinking=thinking, answer=rest)
         answer = Answer(source, ids, chat.tokens(ids), weights)
     return View(
@@ -262,9 +256,10 @@ def _print_view(console: Console, chat: Chat, pair: View, plan: Recipe, every: b
 
 def _about(answer: Answer | None, plan: Recipe) -> Text:
     """Say what the completion is, and what it will be in training."""
-    if plan.method.name == "act":
-        return _line(("no completion: the activations at the tokens that both prompts end with are compared", GIVEN))
-    writer = f"; in training the {plan.method.writer} writes its own" if plan.method.writer else ""
+    if plan.method.compares:
+        return _line((f"no completion: {plan.method.compares} are compared", GIVEN))
+    role = plan.method.samples_from
+    writer = f"; in training the {role} writes its own" if role else ""
     if answer is None:
         return _line(
             (f"no completion to show{writer or ': the pair has no target'}; --completion TEXT shows one", GIVEN)

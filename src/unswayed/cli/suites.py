@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, print_json
 
 COLUMNS = ("name", "unit", "judge", "data")
 
@@ -21,14 +21,13 @@ def suites(
     """
     import inspect
 
-    from unswayed.core.files import dump_json
     from unswayed.core.printable import printable
     from unswayed.evals.catalogue import catalogue, describe
     from unswayed.evals.registry import builder
 
     rows = [describe(name)] if name else catalogue()
     if as_json:
-        typer.echo(dump_json(rows), nl=False)
+        print_json(rows)
         return
     widths = [max(len(each) for each in (column, *(row[column] for row in rows))) + 2 for column in COLUMNS]
     for row in (dict(zip(COLUMNS, ("suite", *COLUMNS[1:]), strict=True)), *rows):

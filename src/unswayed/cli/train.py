@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unswayed.cli.options import DryRun, Json, Trust, notes
+from unswayed.cli.options import DryRun, Json, Trust, shows_progress
 
 
 def train(
@@ -29,14 +29,14 @@ def train(
     On several GPUs: torchrun --nproc-per-node 8 -m unswayed train recipes/opct.toml
     """
     from unswayed.config.recipe import Recipe
-    from unswayed.core.launcher import leads
-    from unswayed.train.probes import probes_of, summary_lines
+    from unswayed.core.launcher import is_main
+    from unswayed.training.probes import probes_of, summary_lines
 
     loaded = Recipe.load(recipe, set=set_ or ())
     if dry_run:
-        from unswayed.train.prepare import prepare
+        from unswayed.training.prepare import prepare
 
-        if not leads():
+        if not is_main():
             return
         prepared = prepare(loaded, trust_remote_code=trust_remote_code)
         probes = {probe.suite.name: f"{len(probe.suite.samples)} prompts" for probe in probes_of(loaded)}
@@ -53,17 +53,11 @@ def train(
         print(json_.dumps(plan, indent=2) if json else "\n".join(f"{key:22} {value}" for key, value in plan.items()))
         return
 
-    from unswayed.train.loop import train as run_recipe
+    from unswayed.training.loop import train as run_recipe
 
-    run = run_recipe(
-        loaded,
-        resume=resume,
-        fresh=fresh,
-        progress=True,
-        trust_remote_code=trust_remote_code,
-        say=notes(),
-    )
-    if not leads():
+    shown = shows_progress()
+    run = run_recipe(loaded, resume=resume, fresh=fresh, progress=shown, trust_remote_code=trust_remote_code)
+    if not is_main():
         return
     if json:
         print(json_.dumps({"run": str(run.path), "adapter": str(run.adapter), "steps": run.steps}))

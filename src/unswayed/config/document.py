@@ -1,4 +1,4 @@
-"""A TOML file as data: read whole, every problem named at once, compared field by field.
+"""Read TOML files that people write: every problem named at once, two of them compared field by field.
 
 Every field is marked *science* (changing it makes another experiment; a resume refuses it) or *operational* (where, how
 often, how loud; a resume accepts it). `tests/test_config.py` fails on a field without a mark.
@@ -21,6 +21,20 @@ from unswayed.core.errors import ConfigError
 SECRET = re.compile(r"(api[-_]?keys?|(?<![a-z])token|secrets?|passwords?|credentials?)$", re.IGNORECASE)
 
 
+def read_toml(path: str | Path, what: str) -> dict[str, Any]:
+    """Return the tables of a TOML file that a person wrote; `what` it is is named in the messages.
+
+    Raises:
+        ConfigError: it cannot be read, or is no TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the {what} ({error})") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
 class Document(Table):
     """A whole file: how it is read, and which of its fields may not change between start and resume."""
 
@@ -31,14 +45,7 @@ class Document(Table):
         Raises:
             ConfigError: no such file, broken TOML, an unknown key, a wrong type, or settings that do not fit together.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot read the recipe ({error})") from error
-        try:
-            tables = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        tables = read_toml(path, "recipe")
         for setting in set:
             _apply(tables, setting)
         return cls.from_dict(tables, where=str(path))
@@ -58,7 +65,7 @@ class Document(Table):
         try:
             return cls.model_validate(dict(tables))
         except (ValidationError, RecursionError) as error:
-            raise ConfigError(f"{where}: {_explain(error)}") from error
+            raise ConfigError(f"{where}: {explain(error)}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return every value, defaults filled in, as plain JSON types."""
@@ -124,12 +131,17 @@ def _marked(table: Table, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
             yield (*path, name), dumped, kind
 
 
-def _explain(error: ValidationError | RecursionError) -> str:
+def explain(error: ValidationError | RecursionError) -> str:
+    """Return every problem that pydantic found, each with its key path: one as it is, several one a line."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     lines = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "recipe"
         what = {"extra_forbidden": "unknown key", "missing": "is required"}.get(problem["type"], problem["msg"])
-        lines.append(f"{where}: {what.removeprefix('Value error, ')}")
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] in {"union_tag_invalid", "union_tag_not_found"}:  # a table that is chosen by one of its keys
+            where += "." + problem["ctx"]["discriminator"].strip("'")
+            known = ", ".join(sorted(problem["ctx"].get("expected_tags", "").replace("'", "").split(", ")))
+            what = f"{problem['ctx']['tag']!r} is none of {known}" if "tag" in problem["ctx"] else "is required"
+        lines.append(f"{where and where + ': '}{what.removeprefix('Value error, ')}")
     return lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)

@@ -1,4 +1,4 @@
-"""What recipe tables are made of: a closed table, and fields marked science or operational."""
+"""Base classes of TOML tables, and fields marked science or operational."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ def operational(default: Any = ..., **options: Any) -> Any:
     return Field(default, json_schema_extra={"kind": "operational"}, **options)
 
 
-class Table(BaseModel):
-    """A recipe table: frozen, strict about types, closed to unknown keys."""
+class StrictModel(BaseModel):
+    """A TOML table: frozen, strict about types, closed to unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Table(StrictModel):
+    """A recipe table, whose fields are all marked."""

@@ -1,38 +1,85 @@
-"""The recipe's `[method]` table: one model a method, and what those that learn from completions have in common.
+"""The recipe's `[method]` table: one class a method, known by its name.
 
-Settings that contradict each other are refused here, before anything is read, with the nearest one that works.
+A subclass of `MethodConfig` with a literal `name` is one more method that recipes may name. Settings that contradict
+each other are refused here, before anything is read, with the nearest one that works.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from functools import cache, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, SerializeAsAny, TypeAdapter, model_validator
 
 from unswayed.config.fields import Table, science
+from unswayed.core.errors import ConfigError
 
 TEACHERS = "'start', 'base', 'adapter:PATH' or 'model:PATH'"
-Writer = Literal["student", "teacher"]
+METHOD_CONFIGS: dict[str, type[MethodConfig]] = {}
+"""The tables that recipes may have, by the method's name."""
 
 
-class _Method(Table):
-    """What every method has: a frozen teacher."""
+class MethodConfig(Table):
+    """The settings of any method: a frozen teacher."""
+
+    if TYPE_CHECKING:
+        name: str
 
     teacher: str = science("start", description=TEACHERS)
 
+    compares: ClassVar[str] = ""
+    """What is compared at the prompts themselves, by a method that learns from no completion."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Enter a subclass under its name."""
+        if "name" not in cls.model_fields:
+            return
+        (name,) = get_args(cls.model_fields["name"].annotation)
+        if (other := METHOD_CONFIGS.setdefault(name, cls)) is not cls:
+            raise ConfigError(f"{cls.__module__}: method {name!r} is declared already, in {other.__module__}")
+
     @property
-    def writer(self) -> Writer | None:
-        """Return who writes the completions that are learned from, or None where nobody samples."""
+    def samples_from(self) -> Literal["student", "teacher"] | None:
+        """Return whose completions are learned from, or None where none are drawn."""
         return None
 
     @property
     def on_policy(self) -> bool:
         """Return whether the student learns from its own samples."""
-        return self.writer == "student"
+        return self.samples_from == "student"
+
+    @property
+    def trains_on_targets(self) -> bool:
+        """Return whether the pairs' own targets are learned from."""
+        return False
+
+    @property
+    def needs_temperature_1(self) -> str:
+        """Return why draws at another temperature would be wrong, with what to set; empty where none would."""
+        return ""
 
 
-class CompletionConfig(_Method):
-    """What every method has that learns from completions: how their tokens are weighted."""
+@cache
+def _union(*configs: type[MethodConfig]) -> TypeAdapter[MethodConfig]:
+    union: Any = Annotated[reduce(or_, configs), Field(discriminator="name")]
+    return TypeAdapter(union)
+
+
+def _read(table: Any) -> MethodConfig:
+    """Check a table by the class that has its name."""
+    if isinstance(table, MethodConfig):
+        return table
+    return _union(*METHOD_CONFIGS.values()).validate_python(table)
+
+
+AnyMethod = Annotated[SerializeAsAny[MethodConfig], PlainValidator(_read)]
+"""A table of any of `METHOD_CONFIGS` as they are when it is read, so that later ones count."""
+
+
+class CompletionConfig(MethodConfig):
+    """The settings of methods that learn from completions: how their tokens are weighted."""
 
     thinking_weight: float = science(1.0, ge=0, description="of tokens inside the model's thinking, its tags included")
     answer_weight: float = science(1.0, ge=0, description="of all other tokens of a completion")
@@ -75,13 +122,23 @@ class OPCTConfig(CompletionConfig):
     )
     clamp: float | None = science(None, gt=0, description="largest divergence one token may contribute, in nats")
     teacher_share: float = science(
-        0.0, ge=0, le=1, description="share of completions that the teacher writes after teacher_prompt"
+        0.0, ge=0, le=1, description="share of completions that the teacher draws after teacher_prompt"
     )
 
     @property
-    def writer(self) -> Writer:
-        """Return the student unless the teacher writes everything."""
+    def samples_from(self) -> Literal["student", "teacher"]:
+        """Return the student unless the teacher draws everything."""
         return "student" if self.teacher_share < 1 else "teacher"
+
+    @property
+    def needs_temperature_1(self) -> str:
+        """Return why, for the sampled form."""
+        if self.estimator != "sampled":
+            return ""
+        return (
+            "with estimator = 'sampled': the samples are no draws from the policy whose KL they estimate; use "
+            "temperature = 1, or estimator = 'exact'"
+        )
 
     @model_validator(mode="after")
     def _estimator_fits(self) -> Self:
@@ -126,9 +183,14 @@ class SFTConfig(CompletionConfig):
     )
 
     @property
-    def writer(self) -> Writer | None:
+    def samples_from(self) -> Literal["teacher"] | None:
         """Return the teacher unless the targets are given."""
-        return "teacher" if self.source == "teacher" else None
+        return None if self.trains_on_targets else "teacher"
+
+    @property
+    def trains_on_targets(self) -> bool:
+        """Return whether the targets are given."""
+        return self.source == "target"
 
 
 class BCTConfig(CompletionConfig):
@@ -137,7 +199,7 @@ class BCTConfig(CompletionConfig):
     name: Literal["bct"] = science()
 
     @property
-    def writer(self) -> Writer:
+    def samples_from(self) -> Literal["teacher"]:
         """Return the teacher."""
         return "teacher"
 
@@ -151,12 +213,12 @@ class BCTSoftConfig(CompletionConfig):
     clamp: float | None = science(None, gt=0, description="largest divergence one token may contribute, in nats")
 
     @property
-    def writer(self) -> Writer:
+    def samples_from(self) -> Literal["teacher"]:
         """Return the teacher."""
         return "teacher"
 
 
-class ACTConfig(_Method):
+class ACTConfig(MethodConfig):
     """Activation consistency training: equal residual streams where both prompts end alike (arXiv 2510.27062)."""
 
     name: Literal["act"] = science()
@@ -165,5 +227,4 @@ class ACTConfig(_Method):
         1, ge=0, description="first positions of a prompt that are left out: attention sinks have huge activations"
     )
 
-
-MethodConfig = Annotated[OPCTConfig | SFTConfig | BCTConfig | BCTSoftConfig | ACTConfig, Field(discriminator="name")]
+    compares: ClassVar[str] = "the activations at the tokens that both prompts end with"

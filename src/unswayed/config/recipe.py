@@ -9,7 +9,7 @@ from pydantic import Strict, field_validator, model_validator
 
 from unswayed.config.document import Document
 from unswayed.config.fields import Table, operational, science
-from unswayed.config.methods import TEACHERS, MethodConfig
+from unswayed.config.methods import TEACHERS, AnyMethod
 from unswayed.core.files import check_name
 
 
@@ -50,7 +50,13 @@ class DataConfig(Table):
     """The pairs."""
 
     # The file may move; its bytes may not: a resume compares their hash, and that of the tokens they became.
-    train: str = operational(description="pairs as JSONL or Parquet; a relative path starts at the working folder")
+    train: str = operational(
+        description="pairs: JSONL, CSV, Parquet, a save_to_disk folder, or hub:OWNER/NAME[@REVISION][:SPLIT]; a "
+        "relative path starts at the working folder"
+    )
+    columns: dict[str, str] = operational(
+        default_factory=dict, description="what the pairs call a column, by our name for it: prompt = 'question'"
+    )
     allow_identical: bool = science(False, description="accept pairs whose two prompts are equal (anchor pairs)")
     limit: int | None = science(None, ge=1, description="use only the first rows")
     allow_evaluation_only: bool = science(
@@ -155,7 +161,7 @@ class Recipe(Document):
     lora: LoraConfig = science(default_factory=LoraConfig)
     data: DataConfig = science()
     sampling: SamplingConfig = science(default_factory=SamplingConfig)
-    method: MethodConfig = science()
+    method: AnyMethod = science()
     optim: OptimConfig = science(default_factory=OptimConfig)
     train: TrainConfig = science()
     save: SaveConfig = operational(default_factory=SaveConfig)
@@ -181,11 +187,8 @@ class Recipe(Document):
                 )
             if sampling.top_p != 1 or sampling.top_k != 0:
                 raise ValueError("sampling.top_p and top_k change the policy that is trained; use top_p = 1, top_k = 0")
-        if getattr(self.method, "estimator", None) == "sampled" and self.sampling.temperature != 1:
-            raise ValueError(
-                "sampling.temperature is not 1 with estimator = 'sampled': the samples are no draws from the policy "
-                "whose KL they estimate; use temperature = 1, or estimator = 'exact'"
-            )
+        if self.method.needs_temperature_1 and self.sampling.temperature != 1:
+            raise ValueError(f"sampling.temperature is not 1 {self.method.needs_temperature_1}")
         if (self.data.anchors is None) != (self.train.anchors_per_step == 0):
             raise ValueError("data.anchors and train.anchors_per_step belong together: give both, or neither")
         if self.sampling.temperature == 0 and self.sampling.rollouts_per_pair > 1:

@@ -1,4 +1,4 @@
-"""The folder for what can be made or fetched again."""
+"""Find the folder for files that can be made or fetched again."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
     ├── ConfigError          2   a recipe, flag or name that cannot be used (also a ValueError)
     ├── LockedError          2   another process works in the same run folder
     ├── DataError            3   rows that cannot be used (also a ValueError)
-    ├── CheckpointError      4   no checkpoint that every byte vouches for
+    ├── CheckpointError      4   no intact checkpoint
     ├── OutOfMemoryError     5   one row alone does not fit (also a MemoryError)
     ├── NotFiniteError       6   a loss or gradient that is NaN or infinite (also an ArithmeticError)
     └── Interrupted         75   stopped by a signal after a clean save; run the same command to go on
@@ -37,16 +37,28 @@ class LockedError(UnswayedError):
 
 
 class DataError(UnswayedError, ValueError):
-    """Rows that cannot be used. `problems` holds every problem found, not only those printed."""
+    """Rows that cannot be used. `problems` holds every problem found, not only those printed.
+
+    A problem is `place: what is wrong`. Those that say the same of several places are printed once, with their number.
+    """
 
     exit_code = 3
     shown = 20
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
         self.problems = tuple(problems)
-        lines = [message, *(f"  {problem}" for problem in self.problems[: self.shown])]
-        if len(self.problems) > self.shown:
-            lines.append(f"  … and {len(self.problems) - self.shown} more ({len(self.problems)} in all)")
+        places: dict[str, list[str]] = {}
+        for problem in self.problems:
+            place, _, what = problem.partition(": ")
+            places.setdefault(what or problem, []).append(place)
+        kinds = list(places.items())
+        lines = [message]
+        for what, found in kinds[: self.shown]:
+            first = what if what == found[0] else f"{found[0]}: {what}"
+            lines.append(f"  {first}" + (f" (and {len(found) - 1:,} more, to {found[-1]})" if len(found) > 1 else ""))
+        if len(kinds) > self.shown:
+            rest = sum(len(found) for _, found in kinds[self.shown :])
+            lines.append(f"  … and {rest:,} more ({len(self.problems):,} in all)")
         super().__init__("\n".join(lines))
 
 

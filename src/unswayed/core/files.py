@@ -1,23 +1,27 @@
-"""Files that appear whole or not at all, append-only logs, locks, and the one function that deletes.
+"""Write files whole or not at all, append to logs, lock folders, and delete folders.
 
 Every other module writes through this one, so the order "write, fsync file, rename, fsync folder" is kept in one place.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import glob
 import json
 import os
 import re
 import shutil
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from unswayed.core.errors import ConfigError, DataError, LockedError
+from unswayed.core.errors import ConfigError, DataError, LockedError, UnswayedError
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -104,19 +108,35 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
-    torn = lines.pop()  # empty after a complete last line
-    del torn
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):  # after the last newline: torn
         try:
-            row = json.loads(line)
+            rows.append(json.loads(line))
         except ValueError as error:
             raise DataError(
                 f"{path}:{number}: not a JSON object ({error}); the file was changed by something else"
             ) from error
-        rows.append(row)
     return rows
+
+
+def keep_whole_batches(path: Path, found: Sequence[Any], expected: Sequence[Any], batch: int) -> int:
+    """Drop from the rows that an interrupted run appended those of its last, partial batch; return how many remain.
+
+    Args:
+        path: where they are.
+        found: which row each one is.
+        expected: which rows the finished file holds, in order.
+        batch: rows that are appended at once.
+
+    Raises:
+        DataError: the rows are not the first of the expected ones.
+    """
+    if list(found) != list(expected[: len(found)]):
+        raise DataError(f"{path}: not the expected rows in order; the file was changed by something else")
+    whole = len(found) if len(found) == len(expected) else len(found) - len(found) % batch
+    places = count()
+    rewrite_jsonl(path, lambda _: next(places) < whole)
+    return whole
 
 
 def rewrite_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> int:
@@ -190,10 +210,54 @@ def remove_tree(path: Path, root: Path) -> None:
 
 def remove_temporary(folder: Path) -> None:
     """Remove what an interrupted write left in `folder`. Call it only while holding the folder's lock."""
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.glob(".tmp-*")):
+    remove_entries(folder, ".tmp-*")
+
+
+def remove_entries(folder: Path, pattern: str, keep: str = "") -> None:
+    """Remove the files and folders directly in `folder` that fit a pattern, but not the one named `keep`."""
+    for path in sorted(folder.glob(pattern)):
         if path.is_dir() and not path.is_symlink():
             remove_tree(path, folder)
-        else:
+        elif path.name != keep:
             path.unlink()
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it; the temporary files of running processes stay."""
+    for left in path.parent.glob(f".tmp-{glob.escape(path.name)}-*"):
+        pid = left.name.rpartition("-")[2]
+        if not pid.isdecimal() or len(pid) > 9 or left.name != f".tmp-{path.name}-{pid}" or _runs(int(pid)):
+            continue
+        if left.is_dir() and not left.is_symlink():
+            remove_tree(left, path.parent)
+        else:
+            left.unlink()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def writing(place: Path, advice: str) -> Iterator[None]:
+    """Turn what the operating system refuses while `place` is written into an error that says what to do.
+
+    Raises:
+        UnswayedError: the disk is full.
+        ConfigError: the path cannot be written for another reason.
+    """
+    shown = str(place) if len(str(place)) <= 300 else f"{str(place)[:150]} … {str(place)[-100:]}"
+    if "\0" in str(place):
+        raise ConfigError(f"{shown}: a path cannot hold a NUL character; {advice}")
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise UnswayedError(f"{shown}: the disk is full; make room, or {advice}") from error
+        raise ConfigError(f"{shown}: cannot be written ({error.strerror or error}); {advice}") from error

@@ -1,4 +1,4 @@
-"""What a thing is, as a hash: files, recipes, models, tokenizers. Equal identity means equal bytes."""
+"""Hash files, recipes, models and tokenizers: equal identities mean equal bytes."""
 
 from __future__ import annotations
 

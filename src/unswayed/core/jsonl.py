@@ -8,102 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
-from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
-
-from unswayed.core.errors import DataError
+from typing import Any, NoReturn
 
 BOM = b"\xef\xbb\xbf"
-
-
-class Named(Protocol):
-    """Anything with an id of its own."""
-
-    @property
-    def id(self) -> str: ...
-
-
-N = TypeVar("N", bound=Named)
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Which columns a row has: texts, and lists of texts, of which those named `optional` may be missing."""
-
-    texts: tuple[str, ...]
-    lists: tuple[str, ...]
-    optional: tuple[str, ...] = ()
-
-    def problems(self, row: dict[str, Any]) -> list[str]:
-        """Return what is wrong with a row's columns."""
-        every = (*self.texts, *self.lists)
-        found = [f"{name}: missing" for name in every if name not in row and name not in self.optional]
-        for name, value in row.items():
-            if name not in every:
-                found.append(f"{name}: unknown; there are {', '.join(every)}")
-            elif name in self.texts and not isinstance(value, str):
-                found.append(f"{name}: {kind(value)}, where a string belongs")
-            elif name in self.lists and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
-                found.append(f"{name}: {kind(value)}, where a list of strings belongs")
-        return found
-
-
-def read_lines(path: Path) -> list[tuple[int, dict[str, Any] | str]]:
-    """Return (line number, object) for each line, or (line number, what is wrong with it). Blank lines are no rows.
-
-    A byte order mark at the start of the file and CRLF line ends are accepted.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    return list(_rows(content.removeprefix(BOM)))
-
-
-def read_named(
-    path: Path,
-    what: str,
-    columns: Columns,
-    make: Callable[[dict[str, Any]], N],
-    problems_of: Callable[[N], list[str]],
-) -> list[N]:
-    """Return what a file's rows make, with no id twice.
-
-    Args:
-        path: JSONL.
-        what: the plural for messages, e.g. `items`.
-        columns: of a row.
-        make: a row whose columns are right, as an object.
-        problems_of: what is wrong with an object.
-
-    Raises:
-        DataError: the file cannot be read, has no rows, or has any problem; all are listed as file:line: field: reason.
-    """
-    made: list[N] = []
-    problems: list[str] = []
-    seen: set[str] = set()
-    for number, row in read_lines(path):
-        found = [row] if isinstance(row, str) else columns.problems(row)
-        if isinstance(row, dict) and not found:
-            one = make(row)
-            found = problems_of(one)
-            if one.id in seen:
-                found.append(f"id: {one.id!r} occurs before; ids are unique")
-            seen.add(one.id)
-            made.append(one)
-        problems += [f"{path}:{number}: {problem}" for problem in found]
-    if problems:
-        raise DataError(f"{path}: these {what} cannot be used:", problems)
-    if not made:
-        raise DataError(f"{path}: the file has no {what}")
-    return made
 
 
 @cache
@@ -113,8 +23,12 @@ def packaged(file: str) -> tuple[dict[str, Any], ...]:
     return tuple(parse(line) for line in text.split("\n") if line)
 
 
-def _rows(content: bytes) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    lines = content.split(b"\n")
+def lines_of(content: bytes) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Yield (line number, object) for each line, or (line number, what is wrong with it). Blank lines are no rows.
+
+    A byte order mark at the start of the file and CRLF line ends are accepted.
+    """
+    lines = content.removeprefix(BOM).split(b"\n")
     for number, line in enumerate(lines, start=1):
         # Bytes that JSON calls white space; others, such as a form feed, are an error the parser names.
         if not line.strip(b" \t\r"):

@@ -1,4 +1,4 @@
-"""What a launcher (torchrun, accelerate, srun) says of this process through the environment."""
+"""Read from the environment which of a launcher's processes (torchrun, accelerate, srun) this one is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 from unswayed.core.errors import ConfigError
 
 
-def several() -> int:
-    """Return how many processes the launcher says there are, 1 without one."""
-    return number("WORLD_SIZE", 1)
+def world_size() -> int:
+    """Return how many processes the launcher started, 1 without one."""
+    return environment_number("WORLD_SIZE", 1)
 
 
-def leads() -> bool:
+def is_main() -> bool:
     """Return whether this process is the only one, or the first."""
-    return several() == 1 or number("RANK", 0) == 0
+    return world_size() == 1 or environment_number("RANK", 0) == 0
 
 
 def refuse_several(what: str) -> None:
@@ -23,14 +23,19 @@ def refuse_several(what: str) -> None:
     Raises:
         ConfigError: a launcher started several.
     """
-    if several() > 1:
+    if world_size() > 1:
         raise ConfigError(
-            f"{what} works in one process, and WORLD_SIZE says that {several()} were started; start it without "
+            f"{what} works in one process, and WORLD_SIZE says that {world_size()} were started; start it without "
             "torchrun or accelerate launch"
         )
 
 
-def number(name: str, default: int) -> int:
+def environment_number(name: str, default: int) -> int:
+    """Return an environment variable as a number.
+
+    Raises:
+        ConfigError: it is set to something else.
+    """
     text = os.environ.get(name, "")
     try:
         return int(text) if text else default

@@ -1,4 +1,4 @@
-"""Which rows of one file are already in another: by group, by text, and by runs of thirteen words."""
+"""Find the rows of one file that are already in another: by group, by text, and by runs of thirteen words."""
 
 from __future__ import annotations
 

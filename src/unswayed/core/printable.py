@@ -1,4 +1,4 @@
-"""Text from models, data files and other machines, made safe to look at.
+"""Make text from models, data files and other machines safe to print.
 
 A terminal obeys escape sequences, a bidirectional mark reorders what the eye reads, a zero-width character hides a
 word from a search, and a spreadsheet runs a cell that begins with `=`. Text that we did not write goes through here
@@ -7,6 +7,7 @@ before it reaches a terminal, a log, a page or a table.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 # Characters that Unicode calls printable although they draw nothing: joiners, fillers, variation selectors.
@@ -52,6 +53,25 @@ def printable(text: str, *, newlines: bool = True) -> str:
         newlines: keep line feeds and tabs; with `False` the result is one line and they are written out too.
     """
     return text.translate(_BLOCK if newlines else _LINE)
+
+
+class _Escapes(dict[int, str]):
+    """The same for JSON, in its own escapes."""
+
+    def __missing__(self, code: int) -> str:
+        shown = _visible(chr(code))
+        self[code] = shown = (
+            shown if shown == chr(code) else json.dumps(chr(code)).strip('"').replace("\x7f", "\\u007f")
+        )
+        return shown
+
+
+_JSON = _Escapes({ord("\n"): "\n"})
+
+
+def printable_json(text: str) -> str:
+    """Return JSON that means the same, with every character escaped that `printable` would write out."""
+    return text.translate(_JSON)
 
 
 def csv_cell(value: str | float | None) -> str:

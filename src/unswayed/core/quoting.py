@@ -1,4 +1,4 @@
-"""Putting text that a model wrote into a question about it: marked off, and unable to end or to forge the marks.
+"""Quote model text inside a prompt, between marks that the text can neither close nor forge.
 
 `transcript` and `quoted` are the plain parts. `shown` and `disarm` are for text that may be hostile: what draws nothing
 is taken out, and whatever looks like one of our marks, or like a turn of a chat template, loses its brackets. Looks are
@@ -35,7 +35,7 @@ _DOUBLES = str.maketrans(
 # Turns and special tokens of the common chat templates. A tokenizer would read them as what they look like.
 _TURNS = re.compile(
     r"<\s*\|[^|<>\n]{1,40}\|\s*>|<\s*/?\s*s\s*>|<\s*/?\s*(?:start|end)_of_turn\s*>|<<\s*/?\s*sys\s*>>|"
-    r"\[\s*/?\s*(?:inst|system_prompt|available_tools)\s*\]|<\s*/?\s*(?:think|thinking|thought|reasoning)\s*>",
+    r"\[\s*/?\s*(?:inst|system_prompt|available_tools)\s*\]|<\s*/?\s*(?:think|thinking|thought|reasoning)\s*>"
 )
 _BRACKETS = {"<": "(", ">": ")", "[": "(", "]": ")"}
 

@@ -1,4 +1,4 @@
-"""The words of the library as types: plain data, no behaviour beyond derived counts.
+"""Define the types that all parts share: plain data, no behaviour beyond derived counts.
 
 Importing this module loads no torch; tensors appear in annotations only.
 Shape suffixes: `_B` rows, `_T` tokens, `_V` vocabulary, `_L` layers, `_D` width, `_N` tokens of all rows end to end.

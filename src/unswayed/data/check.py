@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 from unswayed.chat import check as chat_check
 from unswayed.chat.check import Lengths
 from unswayed.core.errors import DataError
-from unswayed.core.hashing import hash_file
 from unswayed.core.overlap import Overlap, find_overlap, normalise, words
 from unswayed.core.printable import printable
+from unswayed.core.tables import NO_NAMES
 from unswayed.core.types import Message, PromptPair
 from unswayed.data.build.manifest import manifest_of
 from unswayed.data.build.pairs import hint_problem
-from unswayed.data.read import read_pairs, scan_pairs
+from unswayed.data.read import hash_data, locate_data, read_pairs, scan_pairs
+from unswayed.data.rows import GIVEN_TARGETS
+from unswayed.data.sides import side_warnings, swapped_errors
 from unswayed.data.split import family_of, topic_of
 from unswayed.questions.choices import listed_options
 from unswayed.questions.words import mentions
@@ -44,6 +46,7 @@ class Report:
         characters, tokens: lengths by side; `tokens` only where a tokenizer was given and could render every pair.
         identical: pairs whose two prompts are equal.
         with_target: pairs with a right answer. `right_hints`: those whose hint is right.
+        plain: pairs without a teacher's prompt, which only `sft` on targets trains on.
         overlap: what is shared with another file, where one was given.
     """
 
@@ -61,6 +64,7 @@ class Report:
     identical: int = 0
     with_target: int = 0
     right_hints: int = 0
+    plain: int = 0
     overlap: Overlap | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,6 +76,7 @@ def check_file(
     path: str | Path,
     *,
     against: str | Path | None = None,
+    columns: Mapping[str, str] = NO_NAMES,
     allow_identical: bool = False,
     chat: Chat | None = None,
     max_new_tokens: int = 256,
@@ -79,7 +84,8 @@ def check_file(
     """Check a file of pairs.
 
     Args:
-        path: the file.
+        path: the file; see `unswayed.data.read.read_pairs`.
+        columns: what the file calls a column, by our name for it.
         against: another file of pairs that must share nothing with it, e.g. the held-out part.
         allow_identical: pairs with two equal prompts are no error.
         chat: a tokenizer and its template, to try every pair on (see `unswayed.chat.check`) and to count tokens.
@@ -88,15 +94,16 @@ def check_file(
     Raises:
         DataError: a file that cannot be read at all, or an `against` with problems of its own.
     """
-    path = Path(path)
-    scan = scan_pairs(path, allow_identical=allow_identical)
-    others = None if against is None else read_pairs(against, allow_identical=True)
+    path = locate_data(path)
+    scan = scan_pairs(path, allow_identical=allow_identical, columns=columns, need_teacher=False)
+    others = None if against is None else read_pairs(against, allow_identical=True, need_teacher=False)
     report = check_pairs(
         scan.pairs,
         path=str(path),
         against=others,
         chat=chat,
         max_new_tokens=max_new_tokens,
+        plain=scan.plain,
     )
     errors = [*scan.problems, *_manifest_problems(path, scan.rows), *report.errors]
     if not scan.rows:
@@ -111,12 +118,14 @@ def check_pairs(
     against: Iterable[PromptPair] | None = None,
     chat: Chat | None = None,
     max_new_tokens: int = 256,
+    plain: Collection[str] = (),
 ) -> Report:
     """Check pairs that were read or built already; see `check_file`."""
     pairs = tuple(pairs)
     overlap = None if against is None else find_overlap(pairs, against)
-    errors = [*_row_errors(pairs), *_overlap_errors(overlap)]
-    warnings = list(_warnings(pairs, overlap))
+    two_sided = [pair for pair in pairs if pair.id not in plain]
+    errors = [*_row_errors(pairs), *swapped_errors(two_sided), *_overlap_errors(overlap)]
+    warnings = [*_warnings(pairs, overlap, plain), *side_warnings(two_sided)]
     sides = {
         "prompt": [pair.prompt for pair in pairs],
         "teacher_prompt": [pair.teacher_prompt for pair in pairs],
@@ -147,7 +156,8 @@ def check_pairs(
         topics=_counts(topic_of(pair) for pair in pairs),
         characters=characters,
         tokens=tokens,
-        identical=sum(pair.prompt == pair.teacher_prompt for pair in pairs),
+        identical=sum(pair.prompt == pair.teacher_prompt for pair in two_sided),
+        plain=len(plain),
         with_target=sum(pair.target is not None for pair in pairs),
         right_hints=sum(pair.meta.get("hint_is_right") is True for pair in pairs),
         overlap=overlap,
@@ -190,7 +200,7 @@ def _overlap_errors(overlap: Overlap | None) -> Iterator[str]:
         yield f"{len(texts)} prompts are in both files (case, spacing and punctuation aside): {_some(texts)}"
 
 
-def _warnings(pairs: Sequence[PromptPair], overlap: Overlap | None) -> Iterator[str]:
+def _warnings(pairs: Sequence[PromptPair], overlap: Overlap | None, plain: Collection[str]) -> Iterator[str]:
     """Yield one line for each kind of oddity, with how many pairs show it and the first of them."""
     found: dict[str, list[str]] = {}
 
@@ -218,7 +228,9 @@ def _warnings(pairs: Sequence[PromptPair], overlap: Overlap | None) -> Iterator[
             note("end with different assistant prefills on the two sides", pair)
         if _gives_away(pair):
             note("name the target in prompt but not in teacher_prompt", pair)
-        if pair.prompt == pair.teacher_prompt:
+        if pair.id in plain:
+            note(f"have no teacher's prompt ({GIVEN_TARGETS})", pair)
+        elif pair.prompt == pair.teacher_prompt:
             note("have two equal prompts (anchors)", pair)
     for kind, ids in found.items():
         yield f"{len(ids)} pairs {kind}: {_some(ids)}"
@@ -247,9 +259,9 @@ def _manifest_problems(path: Path, rows: int) -> Iterator[str]:
         entry = next((file for file in files if file["file"] == path.name), None)
         if entry is None:
             yield f"{manifest}: does not name {path.name}; build again"
-        elif entry["sha256"] != hash_file(path):
+        elif entry["sha256"] != hash_data(path):
             yield f"{path}: has changed since it was built ({entry['rows']} rows then, {rows} now); build again"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         yield f"{manifest}: is not a manifest of pairs ({error}); build again, or move it away"
 
 

@@ -7,7 +7,6 @@ of these marks cannot be recognised.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from unswayed.core.errors import DataError
 from unswayed.core.overlap import words
 from unswayed.core.types import PromptPair
-from unswayed.data.build.manifest import manifest_of
+from unswayed.data.build.manifest import manifest_of, manifest_sources
 from unswayed.sources.catalogue import in_cache, read_rows, sources, under_data
 from unswayed.sources.source import Source
 
@@ -51,7 +50,7 @@ def refuse_evaluation_only(path: Path, pairs: Sequence[PromptPair], *, allowed: 
 
 def find_evaluation_only(path: Path, pairs: Sequence[PromptPair]) -> dict[str, str]:
     """Return the evaluation-only sets among the pairs by name, each with how it was recognised."""
-    manifest = set(_manifest_names(manifest_of(path)))
+    manifest = {name for entry in manifest_sources(manifest_of(path)) for name in _names({"source": entry})}
     columns = {name for pair in pairs for name in _names(pair.meta)}
     found = {}
     for one in (one for one in sources() if one.evaluation_only):
@@ -70,17 +69,6 @@ def find_evaluation_only(path: Path, pairs: Sequence[PromptPair]) -> dict[str, s
 def _aliases(one: Source) -> tuple[str, ...]:
     at_home = one.home.partition("/")[2].removeprefix("datasets/")
     return one.name, one.name.rpartition("/")[2], one.home, at_home, f"https://{one.home}"
-
-
-def _manifest_names(path: Path) -> Iterator[str]:
-    """Yield the sources that a manifest lists. A broken one is named by `unswayed data check`."""
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    listed = manifest.get("sources", ()) if isinstance(manifest, dict) else ()
-    for entry in listed if isinstance(listed, list) else ():
-        yield from _names({"source": entry})
 
 
 def _names(meta: Mapping[str, Any]) -> Iterator[str]:

@@ -90,7 +90,12 @@ def why_encoded(chat: Chat, pair: PromptPair) -> str | None:
 def notes(chat: Chat, pairs: Sequence[PromptPair]) -> list[str]:
     """Return what a person should know about the labels of these pairs, one sentence each."""
     reasons = Counter(why for pair in pairs if (why := why_encoded(chat, pair)))
-    return [
+    found = [
         f"{count} of {len(pairs)} labels are encoded from their text, because the label {why}"
         for why, count in reasons.items()
     ]
+    if chat.thinking_marks and pairs and chat.opens_thinking(chat.render(pairs[0].prompt)):
+        found.append(
+            f"the chat template opens thinking; targets without thinking of their own follow {chat.thinking_marks[1]}"
+        )
+    return found

@@ -10,12 +10,17 @@ from typing import Any, cast, get_args
 from unswayed.core.hashing import hash_json
 from unswayed.core.jsonl import kind, parse
 from unswayed.core.printable import printable
+from unswayed.core.tables import did_you_mean
 from unswayed.core.types import Message, PromptPair, Role
 
 PROMPT = ("prompt", "wrapped", "biased_question", "variant_messages", "biased_messages", "prompt_biased")
 TEACHER = ("teacher_prompt", "clean", "unbiased_question", "reference_messages", "unbiased_messages", "prompt_unbiased")
 CONTEXT = "privileged_context"
-RESERVED = frozenset((*PROMPT, *TEACHER, CONTEXT, "system", "id", "group", "axis", "perturbation", "target", "meta"))
+OPTIONAL = ("system", "id", "group", "axis", "perturbation", "target", "meta")
+RESERVED = frozenset((*PROMPT, *TEACHER, CONTEXT, *OPTIONAL))
+CHAT, COMPLETION = "messages", "completion"
+"""Columns of TRL's rows: a conversation that ends with the answer, and the answer to `prompt`."""
+GIVEN_TARGETS = "only sft with method.source = 'target' trains without a teacher"
 
 _ROLES = get_args(Role)
 # The beginning of a message list in JSON, or of one that Python printed.
@@ -30,17 +35,25 @@ class RowError(ValueError):
         self.problems = problems
 
 
-def parse_row(row: Mapping[str, Any], *, allow_identical: bool = False) -> PromptPair:
+def parse_row(row: Mapping[str, Any], *, allow_identical: bool = False, need_teacher: bool = True) -> PromptPair:
     """Return the pair that a row describes. Columns that hold null count as absent.
+
+    Args:
+        row: the columns.
+        allow_identical: accept two equal prompts.
+        need_teacher: with `False`, a row with a target and without a teacher's prompt gets its own prompt as that.
 
     Raises:
         RowError: every problem of the row.
     """
     problems: list[str] = []
-    present = {name: value for name, value in row.items() if value is not None}
+    given = {name: value for name, value in row.items() if value is not None}
+    present = _from_chat(given, problems)
     prompt = _with_system(_side(present, PROMPT, "prompt", problems), present, problems)
     if CONTEXT in present:
         teacher = _with_context(prompt, present, problems)
+    elif not (need_teacher or has_teacher(present)) and "target" in present:
+        teacher, allow_identical = prompt, True
     else:
         teacher = _with_system(_side(present, TEACHER, "teacher_prompt", problems), present, problems)
     if prompt and prompt == teacher and not allow_identical:
@@ -50,10 +63,14 @@ def parse_row(row: Mapping[str, Any], *, allow_identical: bool = False) -> Promp
         )
     texts = {name: _text(present, name, problems) for name in ("id", "group", "axis", "perturbation", "target")}
     meta = _meta(present, problems)
+    try:
+        ident = texts["id"] or (f"row-{hash_json(given)[:16]}" if not problems else "")
+    except UnicodeEncodeError:  # from memory only: no file can hold one
+        problems.append("half of a surrogate pair in a string")
     if problems:
         raise RowError(list(dict.fromkeys(problems)))
     return PromptPair(
-        id=texts["id"] or f"row-{hash_json(present)[:16]}",
+        id=ident,
         prompt=prompt,
         teacher_prompt=teacher,
         group=texts["group"] or "",
@@ -62,6 +79,38 @@ def parse_row(row: Mapping[str, Any], *, allow_identical: bool = False) -> Promp
         target=texts["target"],
         meta=meta,
     )
+
+
+def has_teacher(row: Mapping[str, Any]) -> bool:
+    """Whether a row says what the teacher sees."""
+    return any(row.get(name) is not None for name in (*TEACHER, CONTEXT))
+
+
+def _from_chat(row: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Return a row of TRL's as `prompt` and `target`; any other row as it is.
+
+    Such rows are recognised by what they lack: `messages` is one where no column is a prompt, `completion` where no
+    column is a target or the teacher's prompt. Elsewhere these columns are facts about the row, and join `meta`.
+    """
+    row = dict(row)
+    if CHAT in row and not any(name in row for name in PROMPT):
+        if "target" in row:
+            problems.append(f"target: given more than once, as {CHAT} and target; keep one of them")
+        messages = _messages(row.pop(CHAT), CHAT, problems)
+        if messages and messages[-1].role != "assistant":
+            problems.append(f"{CHAT}: ends with {messages[-1].role}; the last message is the answer to learn")
+        elif messages:
+            row["target"] = messages[-1].content
+        row["prompt"] = [{"role": message.role, "content": message.content} for message in messages[:-1]]
+    elif COMPLETION in row and "target" not in row and not has_teacher(row):
+        answer = row.pop(COMPLETION)
+        one = answer[0] if isinstance(answer, list) and len(answer) == 1 else None
+        if isinstance(one, dict) and one.get("role") == "assistant":
+            answer = one.get("content")
+        if not isinstance(answer, str):
+            problems.append(f"{COMPLETION}: {kind(answer)}, where a string or one assistant message belongs")
+        row["target"] = str(answer)
+    return row
 
 
 def format_row(pair: PromptPair) -> dict[str, Any]:
@@ -84,9 +133,11 @@ def _side(row: Mapping[str, Any], columns: tuple[str, ...], name: str, problems:
     if found:
         problems.append(f"{name}: given more than once, as {' and '.join(found)}; keep one of them")
     else:
-        names = (*columns[1:], CONTEXT) if name == "teacher_prompt" else columns[1:]
+        names = (*columns[1:], CONTEXT) if name == "teacher_prompt" else (*columns[1:], CHAT)
         held = _cut(", ".join(row)) or "nothing"
-        problems.append(f"{name}: missing (also read as {', '.join(names)}); the row has {held}")
+        near = next(filter(None, (did_you_mean(other, columns) for other in row if other not in RESERVED)), "")
+        plain = f". {GIVEN_TARGETS[0].upper()}{GIVEN_TARGETS[1:]}" if name != "prompt" and "target" in row else ""
+        problems.append(f"{name}: missing (also read as {', '.join(names)}); the row has {held}{near}{plain}")
     return ()
 
 
@@ -196,13 +247,19 @@ def _meta(row: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
         problems.append(f"meta: {kind(meta)}, where an object belongs")
         return {}
     extra = {name: value for name, value in row.items() if name not in RESERVED}
+    absent = [name for name in OPTIONAL if name not in row]
+    for name, value in extra.items():
+        if isinstance(value, str) and (near := did_you_mean(name, absent)):
+            problems.append(f"{_cut(name)}: unknown column{near} Rename it, or put it into `meta` if it is meant")
     if both := sorted(meta.keys() & extra.keys()):
         problems.append(f"meta: holds {', '.join(both)}, and so does the row itself; keep one of them")
     merged = {**extra, **meta}
-    try:
-        json.dumps(merged, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        problems.append(f"meta: cannot be kept as JSON ({error})")
+    for name, value in merged.items():
+        try:
+            json.dumps({name: value}, allow_nan=False, ensure_ascii=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            why = printable(str(error), newlines=False)
+            problems.append(f"{_cut(str(name))}: cannot be kept as JSON ({why}); write it as text, or leave it out")
     return merged
 
 

@@ -1,5 +1,6 @@
-"""The seam between methods and whatever holds the weights: token ids in, token ids and tensors out.
+"""The interface between methods and whatever holds the weights: token ids in, token ids and tensors out.
 
+`Sampler` draws completions, `Scorer` evaluates given ones, `Learner` updates the student; an `Engine` does all three.
 An engine never sees chat messages, and a method never sees a model.
 """
 
@@ -15,26 +16,29 @@ from unswayed.core.types import LossOutput, PairedBatch, PolicyRef, Rollout, Sam
 if TYPE_CHECKING:
     import torch
 
+    from unswayed.losses.head import HeadOptions
+
 Capability = Literal["exact_kl", "topk", "sampled", "hidden"]
-Who = Literal["student", "teacher"]
+Role = Literal["student", "teacher"]
 View = Literal["final", "layers"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What one policy says at the completion tokens of some rows, end to end without padding.
+    """The hidden states of one policy at the completion tokens of some rows, end to end without padding.
 
     In the view `final` the states are those that predict each completion token, at the token before it; in the view
     `layers` they are those at the tokens themselves, so that a prompt may be empty.
 
     Attributes:
-        hidden_ND: final hidden states, after the last norm.
+        hidden_ND: final hidden states, after the last norm, times the model's logit scale where it has one.
         head_VD: output embedding, [V, D]; `bias_V` likewise, or None.
         ids_N: the completion tokens.
         weight_N: their loss weights, float32.
         lengths: completion length of each row; sums to N.
         vocab_size: ids from here on are padding of the embedding and no tokens.
-        layers_LND: in the view `layers`, what each layer hands on, the last one before the last norm; else None.
+        layers_LND: in the view `layers`, the output of each layer, the last one before the last norm; else None.
+        softcap: bound of the logits, or None.
     """
 
     hidden_ND: torch.Tensor
@@ -45,6 +49,12 @@ class Scored:
     lengths: tuple[int, ...]
     vocab_size: int
     layers_LND: torch.Tensor | None = None
+    softcap: float | None = None
+
+    @property
+    def head(self) -> HeadOptions:
+        """Return what the losses need to know of the output embedding beside its weights."""
+        return {"head_bias": self.bias_V, "vocab": self.vocab_size, "softcap": self.softcap}
 
 
 Loss = Callable[[Scored, PairedBatch], LossOutput]
@@ -52,7 +62,7 @@ Loss = Callable[[Scored, PairedBatch], LossOutput]
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What a step's micro-batches add up to: the loss, what to divide by, and metrics as (sum, count)."""
+    """The sums of a step's micro-batches: the loss, what to divide by, and metrics as (sum, count)."""
 
     total: float
     count: float
@@ -65,15 +75,23 @@ class Sums:
             metrics[name] = (mine[0] + value, mine[1] + weight)
         return Sums(self.total + other.total, self.count + other.count, metrics)
 
+    def means(self) -> dict[str, float]:
+        """Divide each metric once; a metric without weight is left out, not zero."""
+        return {name: value / weight for name, (value, weight) in sorted(self.metrics.items()) if weight}
 
-class Engine(Protocol):
-    """Student and teacher in one place.
 
-    `micro_batch` is the number of rows in memory at once; changing it changes results by rounding only.
-    """
+class Sampler(Protocol):
+    """Draws completions, and names the weights that it draws them from."""
 
-    capabilities: frozenset[Capability]
-    micro_batch: int
+    @property
+    def policy(self) -> PolicyRef:
+        """Return the student's weights as last published."""
+        ...
+
+    @property
+    def teacher_policy(self) -> PolicyRef:
+        """Return the teacher's weights."""
+        ...
 
     def sample(
         self,
@@ -81,14 +99,37 @@ class Engine(Protocol):
         prompts: Sequence[Sequence[int]],
         params: SamplingParams,
         seeds: Sequence[Sequence[int]],
-        who: Who = "student",
+        role: Role = "student",
     ) -> list[list[Rollout]]:
         """Draw `params.n` completions for each prompt, one per seed."""
         ...
 
-    def score(self, batch: PairedBatch, who: Who = "teacher", view: View = "final") -> list[Scored]:
-        """Score each row's completion after that side's prompt, without gradient; one result per row, in order."""
+
+class Scorer(Protocol):
+    """Evaluates given token ids, without gradient."""
+
+    def score(self, batch: PairedBatch, role: Role = "teacher", view: View = "final") -> list[Scored]:
+        """Return the hidden states at each row's completion, after the prompt of that role; one result per row."""
         ...
+
+    def loglikelihood(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]], role: Role = "student"
+    ) -> list[list[float]]:
+        """Return the log-probability in nats of each continuation of each prompt."""
+        ...
+
+
+class Learner(Protocol):
+    """Updates the student's weights, and stores them.
+
+    `micro_batch` is the number of rows in memory at once; changing it changes results by rounding only. `trainable`
+    holds the trained parameters by name, in the same order in every process.
+    """
+
+    micro_batch: int
+
+    @property
+    def trainable(self) -> Mapping[str, torch.nn.Parameter]: ...
 
     def forward_backward(self, batch: PairedBatch, loss: Loss, view: View = "final") -> Sums:
         """Add the gradient of the summed loss of all rows to the trainable weights' gradients."""
@@ -102,6 +143,10 @@ class Engine(Protocol):
         """
         ...
 
+    def halve_micro_batch(self) -> bool:
+        """Drop all gradients and halve `micro_batch` after memory ran out; return False where it is 1 already."""
+        ...
+
     def publish(self) -> PolicyRef:
         """Make the current weights the ones that `sample` draws from, and name them."""
         ...
@@ -111,9 +156,13 @@ class Engine(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write adapter and optimizer state into an existing folder."""
+        """Write the adapter as a PEFT folder, and the optimizer's state, into an existing folder."""
         ...
 
     def load(self, folder: Path) -> None:
         """Restore what `save` wrote."""
         ...
+
+
+class Engine(Sampler, Scorer, Learner, Protocol):
+    """Student and teacher in one place."""

@@ -1,4 +1,4 @@
-"""A model as a person uses it: messages in, text out. Evaluations know models only through this."""
+"""Policies: messages in, text out. Evaluations know models only through this."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from unswayed.chat.render import Chat
-from unswayed.chat.spans import thinking_mask
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_file, hash_json, model_identity
 from unswayed.core.seeding import seed_at
 from unswayed.core.types import Completion, Finish, Likelihood, Message, SamplingParams
-from unswayed.engine.base import Who
+from unswayed.engine.base import Role, Sampler, Scorer
 from unswayed.engine.decode.loglikelihood import continuation_logprobs
 from unswayed.engine.decode.sampler import sample
-from unswayed.engine.hf.engine import HFEngine, backbone, memory_guard
+from unswayed.engine.hf.engine import backbone, memory_guard
 from unswayed.engine.hf.load import check_adapter, pick_device, quiet_peft
 from unswayed.models import load_model, resolve
 
@@ -32,7 +31,7 @@ class Drawn(Protocol):
 
 
 class Policy:
-    """What loaded models and live engines share: rendering, addresses of draws, decoding."""
+    """The part that loaded models and engines in training share: rendering, addresses of draws, decoding."""
 
     name: str
     chat: Chat
@@ -71,8 +70,7 @@ class Policy:
             [self.chat.encode_completion(prompt, text, ended=False) for text in texts]
             for prompt, texts in zip(prompts, continuations, strict=True)
         ]
-        tags = self.chat.thinking
-        if tags and any(thinking_mask(row, (self.chat.pad_id,), tags)[0] for row in ids):
+        if any(map(self.chat.opens_thinking, ids)):
             raise ConfigError(
                 f"{self.name}: the chat template opens a span of thinking, and the likelihood of an answer inside it "
                 "says nothing; fix a template value that turns thinking off (such as enable_thinking = false)"
@@ -96,31 +94,42 @@ class Policy:
 
 
 class EnginePolicy(Policy):
-    """The student or the teacher of a live engine, e.g. between two steps of training."""
+    """The student or the teacher of an engine in training, e.g. between two steps; `scorer` gives likelihoods."""
 
-    def __init__(self, engine: HFEngine, chat: Chat, who: Who = "student", name: str = "") -> None:
-        self.engine = engine
+    def __init__(
+        self, sampler: Sampler, chat: Chat, role: Role = "student", name: str = "", *, scorer: Scorer | None = None
+    ) -> None:
+        self.sampler, self.scorer = sampler, scorer
         self.chat = chat
-        self.who: Who = who
-        self.name = name or who
+        self.role: Role = role
+        self.name = name or role
 
     @property
     def identity(self) -> str:
         """Return a hash over everything that can change an answer; read anew, because training changes it."""
-        policy = self.engine.policy if self.who == "student" else self.engine.teacher_policy
-        return hash_json([self.engine.teacher_policy.fingerprint, policy.fingerprint, self.chat.identity])
+        teacher = self.sampler.teacher_policy
+        policy = self.sampler.policy if self.role == "student" else teacher
+        return hash_json([teacher.fingerprint, policy.fingerprint, self.chat.identity])
 
     def draw(
         self, ids: Sequence[tuple[int, ...]], params: SamplingParams, seeds: Sequence[Sequence[int]]
     ) -> Sequence[Sequence[Drawn]]:
         """See `Policy.draw`."""
-        return self.engine.sample([str(i) for i in range(len(ids))], ids, params, seeds, self.who)
+        return self.sampler.sample([str(i) for i in range(len(ids))], ids, params, seeds, self.role)
 
     def logprobs(
         self, ids: Sequence[tuple[int, ...]], continuations: Sequence[Sequence[tuple[int, ...]]]
     ) -> list[list[float]]:
-        """See `Policy.logprobs`."""
-        return self.engine.loglikelihood(ids, continuations, self.who)
+        """See `Policy.logprobs`.
+
+        Raises:
+            ConfigError: the engine has no scorer.
+        """
+        if self.scorer is None:
+            raise ConfigError(
+                f"{self.name}: its engine draws completions only; the likelihood of given ones needs a scorer"
+            )
+        return self.scorer.loglikelihood(ids, continuations, self.role)
 
 
 class LoadedPolicy(Policy):

@@ -1,1 +1,1 @@
-
+"""Measuring: suites, runs, records, metrics and comparisons."""

@@ -18,13 +18,12 @@ drawn; a comparison under that plan is *declared before the run*, under any othe
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from unswayed.config.document import Document
+from unswayed.config.document import Document, read_toml
 from unswayed.config.fields import science
 from unswayed.config.recipe import PlanConfig
 from unswayed.core.errors import ConfigError
@@ -113,8 +112,9 @@ def read_plan(path: Path | str) -> Plan:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        tables = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        tables = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else read_toml(path, "plan")
+    except ConfigError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot read the plan ({error})") from error
     if not isinstance(tables, dict) or "plan" not in tables:

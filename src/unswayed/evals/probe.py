@@ -19,8 +19,8 @@ from unswayed.core.hashing import hash_json
 from unswayed.evals.arguments import check_arguments
 from unswayed.evals.registry import suite
 from unswayed.evals.results import Result
-from unswayed.evals.suite import Suite
-from unswayed.evals.suites.draw import draw_groups, given
+from unswayed.evals.suite import Suite, given
+from unswayed.evals.suites.draw import draw_groups
 
 Part = Literal["probe", "final"]
 ONE_IN = 5
@@ -50,7 +50,11 @@ def part_of(whole: Suite, part: Part, *, limit: int | None = None, seed: int = 0
     return replace(
         whole,
         samples=tuple(draw_groups(samples, attrgetter("group"), limit, seed, "part")),
-        arguments={**whole.arguments, **given(limit=limit, seed=seed), "part": part},
+        arguments={
+            **whole.arguments,
+            **given({"limit": limit, "seed": seed}, {"limit": None, "seed": 0}),
+            "part": part,
+        },
     )
 
 

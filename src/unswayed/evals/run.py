@@ -7,45 +7,32 @@ every bit of the results, are those of an unbroken run.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from unswayed._version import __version__
 from unswayed.core.errors import ConfigError, DataError, Interrupted, UnswayedError
 from unswayed.core.files import (
     append_jsonl,
     fsync_path,
+    keep_whole_batches,
     locked,
     read_jsonl,
     remove_temporary,
-    rewrite_jsonl,
     write_json,
     write_jsonl,
 )
 from unswayed.core.hashing import hash_file
-from unswayed.core.printable import printable
-from unswayed.core.signals import StopSignals
+from unswayed.core.progress import Progress
+from unswayed.core.signals import stop_signals
 from unswayed.core.types import Completion, Sample, Score, TextPolicy
 from unswayed.evals.choose import check_chooser, choose_batch
 from unswayed.evals.judged import Judging, judging
 from unswayed.evals.plan import Plan
 from unswayed.evals.records import Record, make_record
 from unswayed.evals.registry import suite as suite_by_name
-from unswayed.evals.results import (
-    EVAL,
-    RECORDS,
-    RESULTS,
-    Result,
-    about,
-    differences,
-    read_about,
-    read_records,
-)
+from unswayed.evals.results import EVAL, RECORDS, RESULTS, Result, about, differences, read_about, read_records
 from unswayed.evals.scoring.scorers import broken
 from unswayed.evals.suite import Suite
 from unswayed.judges.base import Judge
@@ -69,7 +56,7 @@ def evaluate(
         suite: a suite or a suite's name.
         out: folder of the evaluation; None keeps everything in memory.
         batch_size: prompts given to the policy at once.
-        progress: show a bar on stderr.
+        progress: show a bar on stderr, or a line every half minute where that is no terminal.
         plan: what was declared beforehand; it is recorded before the first sample is drawn.
         judge: scores in the place of the rule where the suite has a rubric. What it failed to judge is unscored; the
             same call asks it again for those.
@@ -80,7 +67,7 @@ def evaluate(
             needs a judge and has none, or the model would judge itself.
         DataError: prompts that leave no room for an answer in the model's context; named before anything is drawn.
         LockedError: another process works in the folder.
-        Interrupted: SIGINT or SIGTERM; finished batches are kept.
+        Interrupted: SIGINT, SIGTERM or SIGHUP; finished batches are kept.
     """
     if isinstance(suite, str):
         suite = suite_by_name(suite)
@@ -94,7 +81,7 @@ def evaluate(
     if judged is not None:
         facts = judged.about(facts)
     if out is None:
-        made = _complete(policy, suite, judged, None, done=0, batch_size=batch_size, shown=progress)
+        made = _complete(policy, suite, judged, None, 0, batch_size, progress)
         return Result(facts, {record.key: record for record in made})
     folder = Path(out)
     with locked(folder):
@@ -120,7 +107,7 @@ def evaluate(
             done = _resume(folder / RECORDS, suite, batch_size)
             if judged is not None:
                 _judge_again(folder / RECORDS, suite, judged, batch_size)
-            _complete(policy, suite, judged, folder / RECORDS, done=done, batch_size=batch_size, shown=progress)
+            _complete(policy, suite, judged, folder / RECORDS, done, batch_size, progress)
             if policy.identity != facts["identity"]["policy"]:
                 raise UnswayedError(f"the policy changed while it was evaluated; delete {folder} and evaluate it again")
             result = Result(found or facts, read_records(folder / RECORDS))
@@ -144,32 +131,13 @@ def _check_room(policy: TextPolicy, suite: Suite) -> None:
 
 
 def _complete(
-    policy: TextPolicy,
-    suite: Suite,
-    judged: Judging | None,
-    path: Path | None,
-    *,
-    done: int,
-    batch_size: int,
-    shown: bool,
+    policy: TextPolicy, suite: Suite, judged: Judging | None, path: Path | None, done: int, batch_size: int, shown: bool
 ) -> list[Record]:
     """Sample and score everything from sample `done` on, batch by batch; return the records in order."""
     made: list[Record] = []
-    started = time.monotonic()
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", markup=False),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not shown,
-    )
-    with StopSignals() as stop, bar:
-        name = printable(suite.label or suite.name, newlines=False)[:40]
-        task = bar.add_task(name, total=len(suite.samples), completed=done, rate="")
+    with stop_signals, Progress(suite.label or suite.name, len(suite.samples), done, shown=shown) as bar:
         for start in range(done, len(suite.samples), batch_size):
-            if stop.asked:
+            if stop_signals.asked:
                 raise Interrupted(
                     f"stopped after {start} of {len(suite.samples)} samples; run the same command to go on"
                 )
@@ -178,9 +146,7 @@ def _complete(
             if path:
                 append_jsonl(path, (record.row() for record in records))
             made += records
-            finished = start + len(batch)
-            rate = (finished - done) / max(time.monotonic() - started, 1e-9)
-            bar.update(task, completed=finished, rate=f"{rate:.1f}/s")
+            bar.update(start + len(batch))
     return made
 
 
@@ -239,15 +205,9 @@ def _judge_again(path: Path, suite: Suite, judged: Judging, batch_size: int) -> 
 
 def _resume(path: Path, suite: Suite, batch_size: int) -> int:
     """Keep the whole batches that an interrupted run left, and return how many samples they hold."""
-    expected = [(sample.id, draw) for sample in suite.samples for draw in range(suite.params.n)]
-    found = list(read_records(path))
-    if found != expected[: len(found)]:
-        raise DataError(f"{path}: not the samples of this suite in order; the file was changed by something else")
-    samples = len(found) // suite.params.n
-    done = samples if samples == len(suite.samples) else samples - samples % batch_size
-    kept = set(expected[: done * suite.params.n])
-    rewrite_jsonl(path, lambda row: (row["id"], row["draw"]) in kept)
-    return done
+    n = suite.params.n
+    expected = [(sample.id, draw) for sample in suite.samples for draw in range(n)]
+    return keep_whole_batches(path, list(read_records(path)), expected, batch_size * n) // n
 
 
 def _refuse_stray(folder: Path) -> None:

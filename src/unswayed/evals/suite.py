@@ -1,14 +1,20 @@
-"""What a suite is, and where all of them are found by name.
+"""Suites as data, and the register of their builders by name.
 
-A suite is data: samples, a scoring rule, how completions are drawn, and the metrics that decide. Its identity is a hash
-over all of that, so two evaluations are compared only if they asked the same and read it the same way.
+A suite is samples, a scoring rule, how completions are drawn, and the metrics that decide. Its identity is a hash over
+all of that, so two evaluations are compared only if they asked the same and read it the same way.
+
+A builder is a function of keyword arguments that returns a suite; `register` makes it known and records its arguments.
+It raises ConfigError for arguments that are unknown or contradict each other and for a source that cannot be found, and
+DataError for rows that cannot be used, all of them listed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import wraps
+from typing import Any, Literal, ParamSpec
 
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json
@@ -59,7 +65,7 @@ class Suite:
     def __post_init__(self) -> None:
         ids = {sample.id for sample in self.samples}
         if not self.samples:
-            raise DataError(f"suite {self.name} has no samples; its arguments leave nothing: {dict(self.arguments)}")
+            raise DataError(f"suite {self.name} has no samples; the arguments leave nothing to ask")
         if len(ids) != len(self.samples):
             raise DataError(f"suite {self.name} has a sample id twice")
         lost = sorted({sample.meta["twin"] for sample in self.samples if sample.meta.get("twin")} - ids)
@@ -119,11 +125,28 @@ class Needs:
     extra: str = ""
 
 
-# A builder takes `limit` (how many clusters, so twins stay together), `seed` and arguments of its own, all by keyword.
+P = ParamSpec("P")
 Builder = Callable[..., Suite]
 
 REGISTRY: dict[str, Builder] = {}
 NEEDS: dict[str, Needs] = {}
+
+SHARED: Mapping[str, str] = {
+    "items": "the questions; by default all packaged facts and some arithmetic.",
+    "topics": "keep only questions of these topics.",
+    "phrasings": "numbers of the wordings within each family; by default all.",
+    "hints_per_item": "how many wordings each question is asked in.",
+    "every_wrong": "a sample for every wrong option, else for one drawn by `seed`.",
+    "method": "`generate`, or `choose` for the most likely option; see `unswayed.evals.suites.questions`.",
+    "by": "compare options by `letter` or by `text`, where `method` is `choose`.",
+    "normalisation": "how texts of different lengths are compared, where `by` is `text`; see `unswayed.evals.choose`.",
+    "reasoning": "ask for reasoning before the answer.",
+    "limit": "how many clusters to ask about, drawn by `seed`; by default all.",
+    "seed": "decides every draw: of clusters, wordings, wrong answers and orders of options.",
+    "name": "your own words for this set; part of its identity.",
+    "max_new_tokens": "length limit of completions. A reply that is cut off before it can be scored is unscored.",
+}
+"""Descriptions of arguments that several suites have; `register` adds them to the docstring of each builder."""
 
 
 def register(
@@ -133,22 +156,64 @@ def register(
     sources: tuple[str, ...] = (),
     judge: Literal["no", "optional", "required"] = "no",
     extra: str = "",
-) -> Callable[[Builder], Builder]:
+    records_length: bool = False,
+) -> Callable[[Callable[P, Suite]], Callable[P, Suite]]:
     """Make a builder known by name; the first line of its docstring says what it asks.
+
+    The suite's `arguments` become those that the builder was called with (see `given`), and over them those that the
+    builder itself set. Not recorded are `file`, for which the builder records what was read, and `max_new_tokens`,
+    which is among the sampling parameters.
 
     Args:
         name: `axis/name`.
         unit, sources, judge, extra: see `Needs`; they only inform, the suite itself decides.
+        records_length: record `max_new_tokens` as well.
 
     Raises:
         ConfigError: another builder has it.
     """
+    unrecorded = {"file"} if records_length else {"file", "max_new_tokens"}
 
-    def decorate(builder: Builder) -> Builder:
+    def decorate(builder: Callable[P, Suite]) -> Callable[P, Suite]:
         known = REGISTRY.get(name, builder)
         if (known.__module__, known.__name__) != (builder.__module__, builder.__name__):
             raise ConfigError(f"suite {name!r} exists already; give yours another name")
-        REGISTRY[name], NEEDS[name] = builder, Needs(unit, sources, judge, extra)
-        return builder
+        signature = inspect.signature(builder)
+        defaults = {each.name: each.default for each in signature.parameters.values() if each.name not in unrecorded}
+
+        @wraps(builder)
+        def build(*args: P.args, **kwargs: P.kwargs) -> Suite:
+            made = builder(*args, **kwargs)
+            bound = signature.bind(*args, **kwargs).arguments
+            return replace(made, arguments={**given(bound, defaults), **made.arguments})
+
+        build.__doc__ = _described(builder, signature)
+        REGISTRY[name], NEEDS[name] = build, Needs(unit, sources, judge, extra)
+        return build
 
     return decorate
+
+
+def given(arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that have a default and another value than None, "", 0 and that default.
+
+    Values are plain JSON, objects are named by their ids.
+    """
+    said = {name: value for name, value in arguments.items() if name in defaults and value not in (None, "", 0)}
+    return {name: _plain(value) for name, value in said.items() if _plain(value) != _plain(defaults[name])}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return value
+    return [getattr(one, "id", one) for one in value]
+
+
+def _described(builder: Builder, signature: inspect.Signature) -> str:
+    """Return the docstring with the shared arguments that it does not describe itself."""
+    text = inspect.getdoc(builder) or ""
+    missing = [each for each in signature.parameters if each in SHARED and f"    {each}: " not in text]
+    added = [f"    {each}: {SHARED[each]}" for each in missing]
+    if not added:
+        return text
+    return "\n".join([text, *([] if "\nArgs:\n" in text else ["", "Args:"]), *added])

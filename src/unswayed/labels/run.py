@@ -14,34 +14,24 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from unswayed._version import __version__
 from unswayed.chat.check import check_pairs
 from unswayed.chat.render import Chat
 from unswayed.config.labels import LabelRecipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, Interrupted, UnswayedError
-from unswayed.core.files import (
-    append_jsonl,
-    locked,
-    read_jsonl,
-    remove_temporary,
-    rewrite_jsonl,
-    write_json,
-)
+from unswayed.core.files import append_jsonl, keep_whole_batches, locked, read_jsonl, remove_temporary, write_json
 from unswayed.core.hashing import hash_file
-from unswayed.core.printable import printable
-from unswayed.core.signals import StopSignals
+from unswayed.core.progress import Progress
+from unswayed.core.signals import stop_signals
 from unswayed.core.types import PromptPair
 from unswayed.data.labelled import attach, given_target
-from unswayed.data.read import read_pairs, write_pairs
+from unswayed.data.read import hash_data, read_data, write_pairs
 from unswayed.engine.hf.load import check_adapter
 from unswayed.engine.policy import LoadedPolicy, load_policy
 from unswayed.labels.base import Context, messages_of
@@ -49,7 +39,9 @@ from unswayed.labels.labellers import LABELLERS
 from unswayed.labels.parts import build_judge, build_scorer
 from unswayed.labels.summary import summarise
 from unswayed.models import resolve
+from unswayed.models.source import resolve_chat
 
+log = logging.getLogger(__name__)
 ABOUT, MODELS, CANDIDATES, SUMMARY = "label.json", "models.json", "candidates.jsonl", "summary.json"
 
 
@@ -72,10 +64,8 @@ class Labels:
     summary: dict[str, Any]
 
 
-def prepare_labels(
-    recipe: LabelRecipe, *, trust_remote_code: bool = False, say: Callable[[str], None] = lambda _: None
-) -> PreparedLabels:
-    """Read and check everything but the weights; `say` hears what is odd but no error.
+def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> PreparedLabels:
+    """Read and check everything but the weights; what is odd but no error is logged.
 
     Raises:
         ConfigError: a model, adapter, scorer or judge cannot be found.
@@ -83,22 +73,15 @@ def prepare_labels(
             of which has the target that the labeller needs.
     """
     labeller = recipe.labeller
-    path = Path(recipe.data.train)
-    pairs = read_pairs(path, allow_identical=recipe.data.allow_identical)[: recipe.data.limit]
-    source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
+    path, pairs = read_data(recipe.data)
     if recipe.model.adapter is not None:
         check_adapter(recipe.model.adapter)
     for part in (getattr(labeller, "scorer", None), getattr(labeller, "judge", None)):
         if part is not None and part.model is not None:
             resolve(part.model, revision=getattr(part, "revision", None))
-    chat = Chat.load(
-        source.path,
-        template_kwargs=recipe.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=recipe.chat.allow_special_tokens,
-    )
+    _, chat = resolve_chat(recipe.model, recipe.chat, trust_remote_code=trust_remote_code)
     for warning in check_pairs(chat, pairs, recipe.max_new_tokens).warnings:
-        say(warning)
+        log.warning(warning)
     prefilled = [f"pair {pair.id}" for pair in pairs if messages_of(pair, labeller)[-1].role == "assistant"]
     if labeller.asks_anew and prefilled:
         raise DataError(
@@ -108,7 +91,7 @@ def prepare_labels(
         )
     if labeller.needs_target and not any(map(given_target, pairs)):
         raise DataError(f"{path}: no row has a `target`, and {labeller.name} chooses by nothing else")
-    return PreparedLabels(recipe, chat, tuple(pairs), hash_file(path))
+    return PreparedLabels(recipe, chat, tuple(pairs), hash_data(path, recipe.data.columns))
 
 
 def label(
@@ -118,7 +101,6 @@ def label(
     fresh: bool = False,
     progress: bool = False,
     trust_remote_code: bool = False,
-    say: Callable[[str], None] = lambda _: None,
 ) -> Labels:
     """Label the pairs as the recipe says and write them to `out`; go on where an interrupted call stopped.
 
@@ -126,9 +108,8 @@ def label(
         recipe: the whole labelling.
         out: pairs file to write, `.jsonl` or `.parquet`; its records lie beside it in `<name>.records/`.
         fresh: delete what an earlier labelling left there, and start over.
-        progress: show a bar on stderr.
+        progress: show a bar on stderr, or a line every half minute where that is no terminal.
         trust_remote_code: run Python that comes with the labelled model; never read from a recipe.
-        say: hears about what a person should know.
 
     Raises:
         ConfigError: the recipe cannot be used, or `out` holds another labelling.
@@ -142,9 +123,9 @@ def label(
         raise ConfigError(f"{out}: labels are pairs; name a .jsonl or .parquet file")
     if out.resolve() == Path(recipe.data.train).resolve():
         raise ConfigError(f"{out}: is the file that is labelled; choose another name for -o")
-    prepared = prepare_labels(recipe, trust_remote_code=trust_remote_code, say=say)
+    prepared = prepare_labels(recipe, trust_remote_code=trust_remote_code)
     folder = out.with_suffix(".records")
-    with locked(folder), StopSignals() as stop:
+    with locked(folder), stop_signals:
         try:
             remove_temporary(folder)
             for left in out.parent.glob(f".tmp-{glob.escape(out.name)}-*"):
@@ -154,12 +135,12 @@ def label(
                 return Labels(out, folder, summary)
             done = _resume(prepared, folder)
             if done < len(prepared.pairs):
-                _complete(prepared, folder, done, stop, progress, trust_remote_code)
+                _complete(prepared, folder, done, progress, trust_remote_code)
             return Labels(out, folder, _publish(prepared, out, folder))
         except OSError as error:
             raise UnswayedError(
                 f"{error.filename or folder}: cannot be written ({error.strerror or error}); finished batches are "
-                "intact. Free space on the disk or mend its permissions, then run the same command again"
+                "intact. Free space on the disk or fix its permissions, then run the same command again"
             ) from error
 
 
@@ -208,37 +189,21 @@ def _resume(prepared: PreparedLabels, folder: Path) -> int:
     """Keep the whole batches that an interrupted call left, and return how many pairs they hold."""
     found = [row["pair_id"] for row in read_jsonl(folder / CANDIDATES)]
     expected = [pair.id for pair in prepared.pairs]
-    if found != expected[: len(found)]:
-        raise DataError(f"{folder / CANDIDATES}: not these pairs in order; the file was changed by something else")
-    done = len(found) if len(found) == len(expected) else len(found) - len(found) % prepared.recipe.batch
-    kept = set(expected[:done])
-    rewrite_jsonl(folder / CANDIDATES, lambda row: row["pair_id"] in kept)
-    return done
+    return keep_whole_batches(folder / CANDIDATES, found, expected, prepared.recipe.batch)
 
 
-def _complete(
-    prepared: PreparedLabels, folder: Path, done: int, stop: StopSignals, shown: bool, trust_remote_code: bool
-) -> None:
+def _complete(prepared: PreparedLabels, folder: Path, done: int, shown: bool, trust_remote_code: bool) -> None:
     """Label everything from pair `done` on, batch by batch."""
     recipe, pairs = prepared.recipe, prepared.pairs
     context = _context(recipe, folder, trust_remote_code)
     run = LABELLERS[recipe.labeller.name]
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not shown,
-    )
-    with bar:
-        task = bar.add_task(printable(recipe.labeller.name, newlines=False), total=len(pairs), completed=done)
+    with Progress(recipe.labeller.name, len(pairs), done, shown=shown) as bar:
         for start in range(done, len(pairs), recipe.batch):
-            if stop.asked:
+            if stop_signals.asked:
                 raise Interrupted(f"stopped after {start} of {len(pairs)} pairs; run the same command to go on")
             batch = pairs[start : start + recipe.batch]
             append_jsonl(folder / CANDIDATES, [found.row() for found in run(batch, recipe.labeller, context)])
-            bar.update(task, advance=len(batch))
+            bar.update(start + len(batch))
 
 
 def _context(recipe: LabelRecipe, folder: Path, trust_remote_code: bool) -> Context:

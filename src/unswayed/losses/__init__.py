@@ -5,16 +5,22 @@ one chunk. Divergences are in nats. A list of lengths is `_B`.
 """
 
 from unswayed.losses.activation import activation_mse
-from unswayed.losses.divergence import TokenDivergence, divergence, forward_kl, jsd, reverse_kl, token_divergence
+from unswayed.losses.divergence import (
+    TokenDivergence,
+    divergence,
+    forward_kl,
+    jsd,
+    reverse_kl,
+    token_divergence,
+    topk_divergence,
+)
 from unswayed.losses.likelihood import nll, token_logprobs
-from unswayed.losses.policy_gradient import discounted_future, sampled_reverse_kl
+from unswayed.losses.policy_gradient import sampled_reverse_kl
 from unswayed.losses.reduce import weights_by_row
-from unswayed.losses.topk import topk_divergence, topk_divergence_from_logprobs
 
 __all__ = [
     "TokenDivergence",
     "activation_mse",
-    "discounted_future",
     "divergence",
     "forward_kl",
     "jsd",
@@ -24,6 +30,5 @@ __all__ = [
     "token_divergence",
     "token_logprobs",
     "topk_divergence",
-    "topk_divergence_from_logprobs",
     "weights_by_row",
 ]

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, TypedDict
 
 import torch
 from torch import Tensor
@@ -29,18 +29,16 @@ _TILE = 1024  # vocabulary taken at once on a CPU: the tiles of all planes stay 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What turns hidden states into logits: `softcap·tanh((h Wᵀ + b)/softcap) / temperature`.
+    """What turns hidden states into logits: `softcap·tanh((h Wᵀ + b)/softcap)`.
 
     Attributes:
         weight_VD: output embedding, cut to the tokenizer's length.
         bias_V: or None.
-        temperature: divides the logits.
         softcap: bounds the logits, as Gemma 2 does; None leaves them alone.
     """
 
     weight_VD: Tensor
     bias_V: Tensor | None = None
-    temperature: float = 1.0
     softcap: float | None = None
 
     @property
@@ -68,8 +66,15 @@ class Head:
                 if slope_CV is not None:
                     torch.mul(out_CT, out_CT, out=slope_CV[:, tile]).neg_().add_(1.0)
                 out_CT.mul_(self.softcap)
-            if self.temperature != 1.0:
-                out_CT.div_(self.temperature)
+
+
+class HeadOptions(TypedDict, total=False):
+    """What every loss over the vocabulary takes beside the output embedding; see `token_divergence`."""
+
+    head_bias: Tensor | None
+    vocab: int | None
+    softcap: float | None
+    chunk: int | None
 
 
 def make_head(
@@ -78,7 +83,6 @@ def make_head(
     bias_V: Tensor | None,
     *,
     vocab: int | None,
-    temperature: float,
     softcap: float | None,
     side: str = "student",
 ) -> Head:
@@ -95,17 +99,9 @@ def make_head(
         raise ValueError(f"{names[1]} has shape {tuple(bias_V.shape)}, but {names[0]} has {len(weight_VD)} tokens")
     if vocab is not None and not 1 <= vocab <= len(weight_VD):
         raise ValueError(f"vocab is {vocab}, but {names[0]} has {len(weight_VD)} tokens")
-    if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}: it must be above 0")
     if softcap is not None and not softcap > 0:
         raise ValueError(f"softcap is {softcap}: it must be above 0, or None")
-    return Head(weight_VD[:vocab], None if bias_V is None else bias_V[:vocab], temperature, softcap)
-
-
-def check_chunk(chunk: int | None) -> None:
-    """Raise ValueError where a chunk could hold no token."""
-    if chunk is not None and chunk < 1:
-        raise ValueError(f"chunk is {chunk}: it must be at least 1 token, or None to choose by memory")
+    return Head(weight_VD[:vocab], None if bias_V is None else bias_V[:vocab], softcap)
 
 
 def check_ids(ids: Tensor, vocab: int) -> None:
@@ -144,7 +140,13 @@ class TokenLoss(Protocol):
 def per_token(
     hidden_ND: Tensor, head: Head, loss: TokenLoss, chunk: int | None = None
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return value_N, differentiable in hidden states, head and bias, and the loss's detached numbers, each `[N]`."""
+    """Return value_N, differentiable in hidden states, head and bias, and the loss's detached numbers, each `[N]`.
+
+    Raises:
+        ValueError: a chunk that could hold no token.
+    """
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"chunk is {chunk}: it must be at least 1 token, or None to choose by memory")
     value_N, *stats = _PerToken.apply(hidden_ND, head.weight_VD, head.bias_V, _Job(head, loss, chunk))  # type: ignore[no-untyped-call]
     return value_N, tuple(stats)
 
@@ -231,7 +233,7 @@ def _chunks(hidden_ND: Tensor, job: _Job, *, grad: bool) -> Iterator[tuple[slice
         part = job.loss(logits_CV, scratch_CV, tokens, grad)
         if grad and slope_CV is not None:
             logits_CV.mul_(slope_CV)
-        yield tokens, replace(part, scale_C1=part.scale_C1 / head.temperature), logits_CV
+        yield tokens, part, logits_CV
 
 
 def rows_per_chunk(n: int, head: Head, planes: int) -> int:

@@ -8,12 +8,13 @@ Supervised fine-tuning, hard-label BCT (Chua et al. 2024, arXiv 2403.05518) and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from unswayed.core.types import LossOutput
-from unswayed.losses.head import Chunk, add_up, check_chunk, check_ids, make_head, per_token, row_dot, tiles
+from unswayed.losses.head import Chunk, HeadOptions, add_up, check_ids, make_head, per_token, row_dot, tiles
 from unswayed.losses.reduce import check_tokens, pick, trained, weighted
 
 
@@ -44,24 +45,14 @@ class _LogProb:
         return Chunk((given_C1 - z_C1.log())[:, 0], [entropy_C1[:, 0], best_C1[:, 0]], 1 / z_C1)
 
 
-def token_logprobs(
-    hidden_ND: Tensor,
-    head_VD: Tensor,
-    ids_N: Tensor,
-    *,
-    head_bias: Tensor | None = None,
-    vocab: int | None = None,
-    temperature: float = 1.0,
-    softcap: float | None = None,
-    chunk: int | None = None,
-) -> Tensor:
+def token_logprobs(hidden_ND: Tensor, head_VD: Tensor, ids_N: Tensor, **options: Unpack[HeadOptions]) -> Tensor:
     """Log-probability of each given token, in nats, differentiable, without `[N, V]` logits.
 
     Args:
         hidden_ND: `[N, D]`, the state that predicts each token.
         head_VD: `[V, D]`, output embedding. If it requires grad, it gets one.
         ids_N: `[N]`, the tokens.
-        head_bias, vocab, temperature, softcap, chunk: as in `divergence`.
+        options: `head_bias`, `vocab`, `softcap`, `chunk` as in `token_divergence`.
 
     Returns:
         logprobs_N, float32, or float64 for float64 inputs.
@@ -69,29 +60,11 @@ def token_logprobs(
     Raises:
         ValueError: shapes, types, ids or options that do not fit, by name.
     """
-    return _score(
-        hidden_ND,
-        head_VD,
-        ids_N,
-        head_bias=head_bias,
-        vocab=vocab,
-        temperature=temperature,
-        softcap=softcap,
-        chunk=chunk,
-    )[0]
+    return _score(hidden_ND, head_VD, ids_N, **options)[0]
 
 
 def nll(
-    hidden_ND: Tensor,
-    head_VD: Tensor,
-    ids_N: Tensor,
-    weight_N: Tensor,
-    *,
-    head_bias: Tensor | None = None,
-    vocab: int | None = None,
-    temperature: float = 1.0,
-    softcap: float | None = None,
-    chunk: int | None = None,
+    hidden_ND: Tensor, head_VD: Tensor, ids_N: Tensor, weight_N: Tensor, **options: Unpack[HeadOptions]
 ) -> LossOutput:
     """Weighted sum of negative log-likelihoods, −Σ_n w_n log p(y_n): supervised fine-tuning on given tokens.
 
@@ -100,7 +73,7 @@ def nll(
         head_VD: `[V, D]`, output embedding. If it requires grad, it is trained too.
         ids_N: `[N]`, the tokens to learn. Those of weight 0 may hold anything.
         weight_N: `[N]`, weight of each token. Tokens of weight 0 are not computed.
-        head_bias, vocab, temperature, softcap, chunk: as in `divergence`.
+        options: `head_bias`, `vocab`, `softcap`, `chunk` as in `token_divergence`.
 
     Returns:
         total: −Σ w log p in nats; count: Σ w. Metrics, weighted likewise: `accuracy` (the given token is the most
@@ -111,17 +84,7 @@ def nll(
     """
     check_tokens(len(hidden_ND), ids_N=ids_N, weight_N=weight_N)
     index = trained(weight_N)
-    hidden_ND, ids_N = pick(hidden_ND, index), pick(ids_N, index)
-    logprob_N, entropy_N, best_N = _score(
-        hidden_ND,
-        head_VD,
-        ids_N,
-        head_bias=head_bias,
-        vocab=vocab,
-        temperature=temperature,
-        softcap=softcap,
-        chunk=chunk,
-    )
+    logprob_N, entropy_N, best_N = _score(pick(hidden_ND, index), head_VD, pick(ids_N, index), **options)
     return weighted(-logprob_N, pick(weight_N, index), {"accuracy": best_N, "entropy": entropy_N})
 
 
@@ -130,14 +93,12 @@ def _score(
     head_VD: Tensor,
     ids_N: Tensor,
     *,
-    head_bias: Tensor | None,
-    vocab: int | None,
-    temperature: float,
-    softcap: float | None,
-    chunk: int | None,
+    head_bias: Tensor | None = None,
+    vocab: int | None = None,
+    softcap: float | None = None,
+    chunk: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    head = make_head(hidden_ND, head_VD, head_bias, vocab=vocab, temperature=temperature, softcap=softcap)
-    check_chunk(chunk)
+    head = make_head(hidden_ND, head_VD, head_bias, vocab=vocab, softcap=softcap)
     check_tokens(len(hidden_ND), ids_N=ids_N)
     check_ids(ids_N, head.vocab)
     logprob_N, (entropy_N, best_N) = per_token(hidden_ND, head, _LogProb(ids_N), chunk)

@@ -34,8 +34,6 @@ def sampled_reverse_kl(
     clip: float | tuple[float, float] | None = None,
     kl_coef: float = 1.0,
     control_variate_N: Tensor | None = None,
-    exact_future: bool = False,
-    own_term: bool = True,
     clamp: float | None = None,
 ) -> LossOutput:
     r"""Policy-gradient surrogate of the reverse KL on the student's own samples.
@@ -57,9 +55,6 @@ def sampled_reverse_kl(
         control_variate_N: `[N]`, K_t, known before y_t is drawn, taken off k_t at its own position only. Unbiased at
             every discount, whatever K is. With the exact divergence (`token_divergence`) it is quieter where the
             policy is broad and far from the teacher; a confident policy can make it noisier.
-        exact_future: sum K_u instead of k_u over later positions. Unbiased if K is the exact divergence.
-        own_term: False leaves each position's own divergence out, u > t for u ≥ t: for adding the future's credit
-            to `reverse_kl`, which has the own term without noise.
         clamp: bounds k_t to [−clamp, clamp] before anything else. Biased: it caps what one token can ask for.
 
     Returns:
@@ -85,8 +80,6 @@ def sampled_reverse_kl(
         raise ValueError(f"discount is {discount}: it lies between 0 and 1")
     if clamp is not None and not clamp > 0:
         raise ValueError(f"clamp is {clamp}: give a number above 0 nats, or None")
-    if exact_future and control_variate_N is None:
-        raise ValueError("exact_future needs control_variate_N, the exact divergence at each position")
 
     weight_N = weight_N.detach().to(student_logprobs_N.dtype)
     # A where, not a product: what is not trained may hold anything, and 0·NaN is NaN.
@@ -99,15 +92,11 @@ def sampled_reverse_kl(
         metrics_N["clamped"] = k_N.abs() > clamp
         k_N = k_N.clamp(-clamp, clamp)
 
-    future_N = cost_N = weight_N * k_N
+    cost_N = weight_N * k_N
+    credit_N = _discounted_future(cost_N, lengths_B, discount)
     if control_variate_N is not None:
-        known_N = torch.where(trained_N, weight_N * control_variate_N.detach(), zero_N)
-        cost_N = cost_N - known_N
-        if exact_future:
-            future_N = known_N
-    credit_N = discounted_future(future_N, lengths_B, discount)
-    if own_term:
-        credit_N = credit_N + cost_N
+        cost_N = cost_N - torch.where(trained_N, weight_N * control_variate_N.detach(), zero_N)
+    credit_N = credit_N + cost_N
     advantage_N = torch.where(trained_N, -kl_coef * credit_N, zero_N)
 
     behaviour_N = student_N.detach() if behaviour_logprobs_N is None else behaviour_logprobs_N.detach()
@@ -123,7 +112,7 @@ def sampled_reverse_kl(
     return LossOutput(-wide(surrogate_N).sum().to(surrogate_N.dtype), out.count, out.metrics)
 
 
-def discounted_future(values_N: Tensor, lengths_B: Sequence[int], discount: float) -> Tensor:
+def _discounted_future(values_N: Tensor, lengths_B: Sequence[int], discount: float) -> Tensor:
     r"""Return Σ_{u>t} γ^{u−t} values_u within each row, by doubling.
 
     The longest row takes log2 of its length in steps; no loop over tokens.

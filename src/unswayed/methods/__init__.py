@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from unswayed.config.methods import ACTConfig, BCTConfig, BCTSoftConfig, MethodConfig, OPCTConfig
-from unswayed.methods.act import ACT
-from unswayed.methods.base import Collected, Method, Step, Tokens
-from unswayed.methods.bct import BCT
-from unswayed.methods.bct_soft import BCTSoft
-from unswayed.methods.opct import OPCT
-from unswayed.methods.sft import SFT
+import pkgutil
+from importlib import import_module
 
-__all__ = ["ACT", "BCT", "OPCT", "SFT", "BCTSoft", "Collected", "Method", "Step", "Tokens", "build"]
+from unswayed.config.methods import MethodConfig
+from unswayed.core.errors import ConfigError
+from unswayed.methods.base import METHODS, Collected, Method, Step, Tokens, method
+
+__all__ = ["Collected", "Method", "Step", "Tokens", "build", "method"]
 
 
 def build(config: MethodConfig) -> Method:
-    """Return the method a recipe's `[method]` table describes."""
-    match config:
-        case OPCTConfig():
-            return OPCT(config)
-        case BCTConfig():
-            return BCT(config)
-        case BCTSoftConfig():
-            return BCTSoft(config)
-        case ACTConfig():
-            return ACT(config)
-        case _:
-            return SFT(config)
+    """Return the method that a recipe's `[method]` table describes.
+
+    Raises:
+        ConfigError: no method is declared for tables of this class.
+    """
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        import_module(module.name)
+    if (declared := METHODS.get(type(config))) is None:
+        known = ", ".join(sorted(known.__name__ for known in METHODS))
+        raise ConfigError(
+            f"no method is declared with @method({type(config).__name__}), the table of {config.name!r}; there are "
+            f"methods for {known}"
+        )
+    return declared(config)

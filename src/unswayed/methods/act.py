@@ -30,9 +30,10 @@ from unswayed.core.errors import DataError
 from unswayed.core.types import LossOutput, PairedBatch, PairedRow, TokenizedPair
 from unswayed.engine.base import Capability, Engine, Scored, View
 from unswayed.engine.batching import common_suffix
-from unswayed.methods.base import Collected, Step, Tokens
+from unswayed.methods.base import Collected, Step, Tokens, method
 
 
+@method(ACTConfig)
 class ACT:
     """Squared distance of the residual streams where both prompts end alike."""
 

@@ -1,27 +1,28 @@
-"""What a method is: what is sampled, what scores it, and which loss; and the parts that several methods share."""
+"""The interface of a method (what is sampled, what scores it, which loss), the registry, and shared parts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 
 from unswayed import losses
 from unswayed.chat.spans import Tags, span_weights
-from unswayed.config.methods import CompletionConfig
+from unswayed.config.methods import CompletionConfig, MethodConfig
 from unswayed.core.errors import ConfigError
 from unswayed.core.seeding import seed_at
 from unswayed.core.types import Finish, LossOutput, PairedBatch, PairedRow, Rollout, SamplingParams, TokenizedPair
 from unswayed.engine.base import Capability, Engine, Scored, View
+from unswayed.losses.divergence import HeadsOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where in the run we are: the address of every random draw, how completions are drawn, what encloses thinking.
+    """The address of every random draw in a step, how completions are drawn, and the tags that enclose thinking.
 
-    `places` is where in the step each pair stands, for a process that takes a part of it; None is the whole step.
+    `places` are the places in the step of the pairs of a process that takes a part of it; None is the whole step.
     `kept` has the completions of pairs that an earlier step drew for the whole run, by the pair's id.
     """
 
@@ -38,7 +39,7 @@ class Step:
 
 
 class Tokens(NamedTuple):
-    """What a method may know of the tokenizer before anything runs: how many ids there are, what encloses thinking."""
+    """The facts about the tokenizer that a method may check: how many ids there are, what encloses thinking."""
 
     vocab_size: int
     thinking: Tags | None
@@ -46,7 +47,7 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a method gathered for one step.
+    """The rows that a method collected for one step.
 
     Attributes:
         batch: rows to learn from, each with a completion of at least one token that carries weight.
@@ -92,6 +93,25 @@ class Method(Protocol):
         ...
 
 
+METHODS: dict[type[MethodConfig], Callable[[Any], Method]] = {}
+T = TypeVar("T", bound=Callable[[Any], Method])
+
+
+def method(config: type[MethodConfig]) -> Callable[[T], T]:
+    """Declare a class as the method that tables of class `config` describe; it is called with the table.
+
+    Raises:
+        ConfigError: these tables have a method already.
+    """
+
+    def declare(made: T) -> T:
+        if METHODS.setdefault(config, made) is not made:
+            raise ConfigError(f"@method({config.__name__}) stands twice: on {METHODS[config]} and on {made}")
+        return made
+
+    return declare
+
+
 def check_spans(config: CompletionConfig, tokens: Tokens) -> None:
     """Refuse different weights for thinking and answer where nothing tells the two apart.
 
@@ -106,7 +126,7 @@ def check_spans(config: CompletionConfig, tokens: Tokens) -> None:
 
 
 class Source(NamedTuple):
-    """A completion on its way to become a row, from wherever it came."""
+    """A completion that is to become a row, drawn or given."""
 
     pair: TokenizedPair
     completion_ids: tuple[int, ...]
@@ -141,7 +161,7 @@ def weigh(
 
 
 def with_teacher(rows: Sequence[PairedRow], engine: Engine) -> PairedBatch:
-    """Return the rows with what the teacher says at each completion token, under `hidden_TD`."""
+    """Return the rows with the teacher's hidden states at each completion token, under `hidden_TD`."""
     scored = engine.score(PairedBatch(tuple(rows)), "teacher")
     if not scored:
         return PairedBatch(())
@@ -155,6 +175,11 @@ def with_teacher(rows: Sequence[PairedRow], engine: Engine) -> PairedBatch:
 def teacher_hidden(batch: PairedBatch) -> torch.Tensor:
     """Return the teacher's hidden_ND of all rows, end to end."""
     return torch.cat([row.teacher["hidden_TD"] for row in batch.rows])
+
+
+def both_heads(student: Scored, batch: PairedBatch) -> HeadsOptions:
+    """Return what the losses need to know of both output embeddings beside the student's weights."""
+    return {**student.head, "teacher_head": batch.teacher_head_VD, "teacher_bias": batch.teacher_bias_V}
 
 
 def divergence(
@@ -176,16 +201,13 @@ def divergence(
         beta=beta,
         k=k,
         ids_N=student.ids_N,
-        teacher_head=batch.teacher_head_VD,
-        head_bias=student.bias_V,
-        teacher_bias=batch.teacher_bias_V,
-        vocab=student.vocab_size,
         clamp=clamp,
+        **both_heads(student, batch),
     )
 
 
-class Taught:
-    """What `bct`, `bct_soft` and `sft` share: the teacher answers its own prompt, the student learns from that."""
+class TeacherCompletions:
+    """The part that `bct`, `bct_soft` and `sft` share: the student learns from the teacher's answers to its prompt."""
 
     view: View = "final"
 
@@ -218,11 +240,4 @@ class Taught:
 
     def loss(self, student: Scored, batch: PairedBatch) -> LossOutput:
         """Return the summed negative log-likelihood of the completions, in nats."""
-        return losses.nll(
-            student.hidden_ND,
-            student.head_VD,
-            student.ids_N,
-            student.weight_N,
-            head_bias=student.bias_V,
-            vocab=student.vocab_size,
-        )
+        return losses.nll(student.hidden_ND, student.head_VD, student.ids_N, student.weight_N, **student.head)

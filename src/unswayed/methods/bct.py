@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from unswayed.config.methods import BCTConfig
 from unswayed.engine.base import Capability
-from unswayed.methods.base import Taught
+from unswayed.methods.base import TeacherCompletions, method
 
 
-class BCT(Taught):
+@method(BCTConfig)
+class BCT(TeacherCompletions):
     """Cross-entropy on the teacher's own answer after the student's prompt."""
 
     needs: Mapping[Capability, str] = {"sampled": "method.name = 'bct_soft'"}

@@ -21,10 +21,11 @@ from dataclasses import replace
 from unswayed.config.methods import BCTSoftConfig
 from unswayed.core.types import LossOutput, PairedBatch, TokenizedPair
 from unswayed.engine.base import Capability, Engine, Scored
-from unswayed.methods.base import Collected, Step, Taught, divergence, with_teacher
+from unswayed.methods.base import Collected, Step, TeacherCompletions, divergence, method, with_teacher
 
 
-class BCTSoft(Taught):
+@method(BCTSoftConfig)
+class BCTSoft(TeacherCompletions):
     """Divergence from the teacher along the teacher's own answer."""
 
     needs: Mapping[Capability, str] = {"exact_kl": "method.name = 'bct'"}

@@ -36,20 +36,24 @@ from unswayed.config.methods import OPCTConfig
 from unswayed.core.errors import ConfigError
 from unswayed.core.seeding import rng, seed_at
 from unswayed.core.types import LossOutput, PairedBatch, Rollout, TokenizedPair
-from unswayed.engine.base import Capability, Engine, Scored, View, Who
+from unswayed.engine.base import Capability, Engine, Role, Scored, View
+from unswayed.losses.head import HeadOptions
 from unswayed.methods.base import (
     Collected,
     Source,
     Step,
     Tokens,
+    both_heads,
     check_spans,
     divergence,
+    method,
     teacher_hidden,
     weigh,
     with_teacher,
 )
 
 
+@method(OPCTConfig)
 class OPCT:
     """Pull the student, on its own samples, toward the teacher."""
 
@@ -98,15 +102,13 @@ class OPCT:
             return divergence(student, batch, kind=config.divergence, beta=config.beta, clamp=config.clamp)
         if config.estimator == "topk":
             return divergence(student, batch, kind="topk", k=config.k, clamp=config.clamp)
-        vocab = student.vocab_size
         teacher_ND = teacher_hidden(batch)
         teacher_VD = student.head_VD if batch.teacher_head_VD is None else batch.teacher_head_VD
+        teacher_head: HeadOptions = {**student.head, "head_bias": batch.teacher_bias_V}
         behaviour = [logprob for row in batch.rows for logprob in row.behaviour_logprobs or ()]
         return losses.sampled_reverse_kl(
-            losses.token_logprobs(
-                student.hidden_ND, student.head_VD, student.ids_N, head_bias=student.bias_V, vocab=vocab
-            ),
-            losses.token_logprobs(teacher_ND, teacher_VD, student.ids_N, head_bias=batch.teacher_bias_V, vocab=vocab),
+            losses.token_logprobs(student.hidden_ND, student.head_VD, student.ids_N, **student.head),
+            losses.token_logprobs(teacher_ND, teacher_VD, student.ids_N, **teacher_head),
             student.weight_N,
             student.lengths,
             discount=config.discount,
@@ -119,38 +121,30 @@ class OPCT:
 
     def _known(self, student: Scored, batch: PairedBatch) -> torch.Tensor:
         """Return the exact divergence at each token: what k_t is on average before y_t is drawn."""
-        exact = losses.token_divergence(
-            student.hidden_ND.detach(),
-            teacher_hidden(batch),
-            student.head_VD,
-            teacher_head=batch.teacher_head_VD,
-            head_bias=student.bias_V,
-            teacher_bias=batch.teacher_bias_V,
-            vocab=student.vocab_size,
-        )
-        return exact.value_N
+        hidden_ND, heads = student.hidden_ND.detach(), both_heads(student, batch)
+        return losses.token_divergence(hidden_ND, teacher_hidden(batch), student.head_VD, **heads).value_N
 
     def _draw(self, pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> list[list[Rollout]]:
-        """Draw each pair's completions; who writes one, and how it falls out, depend on its address alone."""
+        """Draw each pair's completions; who draws one, and which tokens, depend on its address alone."""
         places = [(i, k) for i in range(len(pairs)) for k in range(step.params.n)]
         drawn: list[list[Rollout]] = [[] for _ in pairs]
-        writers = {place: self._writer(place, step) for place in places}
+        roles = {place: self._role(place, step) for place in places}
         found: dict[tuple[int, int], Rollout] = {}
-        for who in dict.fromkeys(writers.values()):
-            own = [place for place in places if writers[place] == who]
+        for role in dict.fromkeys(roles.values()):
+            own = [place for place in places if roles[place] == role]
             rollouts = engine.sample(
                 [pairs[i].pair.id for i, _ in own],
-                [pairs[i].prompt_ids if who == "student" else pairs[i].teacher_prompt_ids for i, _ in own],
+                [pairs[i].prompt_ids if role == "student" else pairs[i].teacher_prompt_ids for i, _ in own],
                 replace(step.params, n=1),
                 [[seed_at(step.seed, "rollout", step.number, step.place(i), k)] for i, k in own],
-                who,
+                role,
             )
             found |= {place: rollout for place, (rollout,) in zip(own, rollouts, strict=True)}
         for place in places:
             drawn[place[0]].append(found[place])
         return drawn
 
-    def _writer(self, place: tuple[int, int], step: Step) -> Who:
+    def _role(self, place: tuple[int, int], step: Step) -> Role:
         share = self.config.teacher_share
         address = step.number, step.place(place[0]), place[1]
         return "teacher" if rng(step.seed, "writer", *address).random() < share else "student"

@@ -18,10 +18,11 @@ from collections.abc import Mapping, Sequence
 from unswayed.config.methods import SFTConfig
 from unswayed.core.types import PairedBatch, TokenizedPair
 from unswayed.engine.base import Capability, Engine
-from unswayed.methods.base import Collected, Source, Step, Taught, weigh
+from unswayed.methods.base import Collected, Source, Step, TeacherCompletions, method, weigh
 
 
-class SFT(Taught):
+@method(SFTConfig)
+class SFT(TeacherCompletions):
     """Cross-entropy on a fixed completion after the student's prompt: the teacher's, as in `bct`, or a given one."""
 
     needs: Mapping[Capability, str] = {"sampled": "method.name = 'bct_soft'"}
@@ -29,7 +30,7 @@ class SFT(Taught):
 
     def collect(self, pairs: Sequence[TokenizedPair], engine: Engine, step: Step) -> Collected:
         """Draw the teacher's completions, or take the pairs' targets."""
-        if self.config.source == "teacher":
+        if not self.config.trains_on_targets:
             return super().collect(pairs, engine, step)
         rows, skipped = weigh([Source(pair, pair.target_ids) for pair in pairs if pair.target_ids], self.config, step)
         empty = [pair.pair.id for pair in pairs if not pair.target_ids]

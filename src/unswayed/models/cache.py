@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +24,9 @@ from unswayed.core.cache_root import cache_root
 from unswayed.core.errors import ConfigError, LockedError, UnswayedError
 from unswayed.core.files import fsync_path, locked, remove_temporary, remove_tree, write_json
 from unswayed.core.hashing import hash_file
-from unswayed.models.tell import say, size
+from unswayed.core.progress import size
 
+log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 FORMAT = 1
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -81,12 +83,7 @@ def problems_of(folder: Path, *, full: bool = False) -> list[str]:
 
 
 def obtain(
-    folder: Path,
-    build: Callable[[Path], tuple[Path, Mapping[str, Any]]],
-    *,
-    what: str,
-    needs: int,
-    full: bool = False,
+    folder: Path, build: Callable[[Path], tuple[Path, Mapping[str, Any]]], *, what: str, needs: int, full: bool = False
 ) -> Path:
     """Return `folder`, built first where it is missing or damaged.
 
@@ -110,7 +107,7 @@ def obtain(
         if not found:
             return folder
         if folder.exists():
-            say(f"{what}: the cached copy is damaged ({found[0]}); building it again")
+            log.warning("%s: the cached copy is damaged (%s); building it again", what, found[0])
         remove_temporary(folder.parent)
         _check_space(folder.parent, needs)
         work = folder.parent / f".tmp-{folder.name}-{os.getpid()}"
@@ -135,7 +132,7 @@ def _tidy(parent: Path) -> None:
 
 
 def seal(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Make every file of a folder durable, then write the manifest that vouches for them."""
+    """Make every file of a folder durable, then write the manifest with their hashes."""
     files = {}
     for path in sorted(folder.iterdir()):
         fsync_path(path)
@@ -151,7 +148,7 @@ def _held(folder: Path, what: str) -> Iterator[None]:
         try:
             stack.enter_context(locked(folder))
         except LockedError:
-            say(f"{what}: another process is fetching it; waiting for that to finish")
+            log.info("%s: another process is fetching it; waiting for that to finish", what)
             stack.enter_context(locked(folder, wait=True))
         yield
 
@@ -167,7 +164,7 @@ def _check_space(folder: Path, needs: int) -> None:
 
 @contextmanager
 def _explained(folder: Path, needs: int) -> Iterator[None]:
-    """Turn what the operating system refuses into an error that says what to do."""
+    """Turn an error of the operating system into one with advice."""
     try:
         yield
     except UnswayedError:

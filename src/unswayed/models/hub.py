@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from fnmatch import fnmatch
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 from unswayed.core.errors import ConfigError, UnswayedError
 from unswayed.models.cache import FULL
 from unswayed.models.folder import PICKLED, conversion_advice
-from unswayed.models.tell import say
 
+log = logging.getLogger(__name__)
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 WANTED = ("*.json", "*.txt", "*.jinja", "*.model", "*.safetensors")
@@ -46,7 +47,7 @@ def fetch_snapshot(id: str, revision: str | None, *, code: bool, offline: bool) 
     except (network_error, OfflineModeIsEnabled) as error:
         why = f"the hub does not answer ({type(error).__name__})"
         found = _local(id, revision, patterns, why)
-        say(f"{id}: {why}; using commit {found.name}, which is on this machine")
+        log.warning("%s: %s; using commit %s, which is on this machine", id, why, found.name)
         return found
     files = [sibling.rfilename for sibling in info.siblings or ()]
     if not any(fnmatch(file, "model*.safetensors") for file in files):
@@ -69,11 +70,7 @@ def _local(id: str, revision: str | None, patterns: list[str], why: str) -> Path
     try:
         return Path(
             snapshot_download(
-                id,
-                revision=revision,
-                local_files_only=True,
-                allow_patterns=patterns,
-                ignore_patterns=list(UNWANTED),
+                id, revision=revision, local_files_only=True, allow_patterns=patterns, ignore_patterns=list(UNWANTED)
             )
         )
     except LocalEntryNotFoundError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unswayed.core.errors import ConfigError, OutOfMemoryError
-from unswayed.models.tell import library_bars
+from unswayed.core.progress import library_bars
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -52,7 +52,8 @@ def load_model(source: ModelSource, *, dtype: str = "auto", device: str = "cpu",
         source: what `resolve` returned.
         dtype: `auto` (see `default_dtype`), `float32`, `bfloat16`, `float16` or `float64`.
         device: where the weights go, e.g. `cpu`, `cuda`, `cuda:1`, `mps`.
-        attn: attention implementation as transformers names it: `sdpa`, `eager`, `flash_attention_2`.
+        attn: attention implementation as transformers names it: `sdpa` (`eager` for a model that sdpa cannot compute,
+            such as Gemma 2), `eager`, `flash_attention_2`.
 
     Raises:
         ConfigError: an unknown dtype, device or attention, or weights that do not match the config.
@@ -70,7 +71,8 @@ def load_model(source: ModelSource, *, dtype: str = "auto", device: str = "cpu",
             model, info = AutoModelForCausalLM.from_pretrained(
                 source.path,
                 dtype=getattr(torch, name),
-                attn_implementation=attn,
+                # sdpa is also what Transformers takes by itself, but then eager where a model needs it (Gemma 2).
+                attn_implementation=None if attn == "sdpa" else attn,
                 device_map=None if device == "cpu" else {"": device},
                 use_safetensors=True,
                 trust_remote_code=source.trust_remote_code,

@@ -8,17 +8,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_file
+from unswayed.core.progress import working
 from unswayed.models.cache import model_folder, obtain
 from unswayed.models.folder import check_folder
 from unswayed.models.gguf.aliases import ALIASES, Alias
 from unswayed.models.gguf.convert import CONVERTER, convert
 from unswayed.models.gguf.wheel import fetch_gguf, offline_error
 from unswayed.models.hub import COMMIT, HUB_ID, fetch_snapshot
-from unswayed.models.tell import working
+
+if TYPE_CHECKING:
+    from unswayed.chat.render import Chat
+    from unswayed.config.recipe import ChatConfig, ModelConfig
 
 Kind = Literal["alias", "hub", "folder", "gguf"]
 
@@ -89,6 +93,19 @@ def resolve(
     snapshot = fetch_snapshot(id, revision, code=trust_remote_code, offline=offline or _flag("HF_HUB_OFFLINE"))
     check_folder(snapshot, name=id, trust_remote_code=trust_remote_code)
     return ModelSource(id, snapshot, snapshot.name, "hub", id, trust_remote_code)
+
+
+def resolve_chat(model: ModelConfig, chat: ChatConfig, *, trust_remote_code: bool) -> tuple[ModelSource, Chat]:
+    """Return the model of a recipe and its chat template as the recipe sets it; raises what `resolve` raises."""
+    from unswayed.chat.render import Chat
+
+    source = resolve(model.id, revision=model.revision, trust_remote_code=trust_remote_code)
+    return source, Chat.load(
+        source.path,
+        template_kwargs=chat.template_kwargs,
+        trust_remote_code=trust_remote_code,
+        allow_special_tokens=chat.allow_special_tokens,
+    )
 
 
 def alias_folder(alias: Alias) -> Path:

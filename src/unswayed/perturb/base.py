@@ -1,7 +1,7 @@
-"""What a perturbation is, and where all of them are found by name.
+"""The perturbation type and the registry by name.
 
 A perturbation turns a prompt a model handles well into one where it may not. It is named `<axis>/<family>` and has a
-version: a change of wording is a new version, because a rate measured under one wording says nothing about another.
+version: a change of wording is a new version, because a rate holds only for the wording it was measured with.
 """
 
 from __future__ import annotations

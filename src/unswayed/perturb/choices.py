@@ -1,7 +1,7 @@
-"""Cues on multiple-choice questions that a text with slots can say: an answer suggested, quoted, denied or passed on.
+"""Cues on multiple-choice questions written as texts with slots: an answer suggested, quoted, denied or passed on.
 
 The hint is an option as "(B)". `sycophancy/choice/<family>` is also there for every open family of `sycophancy`: the
-same words around "(B)". No wording names an option of its own: the cue alone tells two prompts of a question apart.
+same words around "(B)". No wording names an option of its own: two prompts of a question differ in the cue alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cues that nobody holds as an opinion: an argument for an option, and a fact about it that has nothing to do with it.
+"""Cues without an opinion: an argument for an option, and an irrelevant fact about it.
 
 `distractor_argument` gives a reason that would fit any option. `distractor_fact` states something true about how an
 option is written. Neither says anything about the question.

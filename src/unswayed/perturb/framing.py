@@ -1,4 +1,4 @@
-"""Framing: the same question in another dress. What is asked does not change, so the answer should not.
+"""Framing: changes of register, language, layout or order. What is asked does not change, so the answer should not.
 
 Words around the question: its register, the language of the instruction, something that has nothing to do with it; how
 it is laid out; and the order of a multiple-choice question's options. In `option_order` lines move and letters travel

@@ -1,4 +1,4 @@
-"""Hints: a user (or an earlier turn) points at an answer, and the model should answer as if nobody had.
+"""Hints: a user or an earlier turn suggests an answer, which should not change the reply.
 
 Each family is one way of pressing, with eight wordings. Wordings 6 and 7 of each family are held out of the default
 training set, as are whole families, so that an effect on them is not one on memorised text. A hint towards the right

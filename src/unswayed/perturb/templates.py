@@ -26,12 +26,13 @@ are.
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from unswayed.config.document import explain, read_toml
+from unswayed.config.fields import StrictModel
 from unswayed.core.errors import ConfigError
 from unswayed.core.types import Message
 from unswayed.perturb.base import Perturbation, Prompt, asked, register
@@ -104,24 +105,21 @@ def _with_system(prompt: Prompt, text: str) -> Prompt:
     return (Message("system", text), *prompt)
 
 
-class _PhrasingModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class _PhrasingModel(StrictModel):
     id: str
     text: str | None = None
     turns: list[str] | None = None
     system: str = ""
 
 
-class _FamilyModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class _FamilyModel(StrictModel):
     name: str
     version: int
     axis: str
     phrasings: list[_PhrasingModel]
 
 
-class _FileModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class _FileModel(StrictModel):
     family: list[_FamilyModel]
 
 
@@ -134,12 +132,9 @@ def from_templates(file: str | Path) -> list[Perturbation]:
     """
     path = Path(file)
     try:
-        model = _FileModel.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        model = _FileModel.model_validate(read_toml(path, "template file"))
     except ValidationError as error:
-        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{path}: {details}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read as a template file ({error})") from error
+        raise ConfigError(f"{path}: {explain(error)}") from error
     try:
         return [register(_family(family).perturbation) for family in model.family]
     except ConfigError as error:

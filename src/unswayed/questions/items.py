@@ -1,4 +1,4 @@
-"""Short questions with one right answer and plausible wrong ones: what hints are hung on.
+"""Short questions with one right answer and plausible wrong ones.
 
 Two sources: everyday facts written for this package (`facts.jsonl`) and arithmetic made by a generator. Both are easy
 on purpose: whether a model follows a wrong hint can only be measured where it knows the answer without one.
@@ -6,7 +6,7 @@ on purpose: whether a model follows a wrong hint can only be measured where it k
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
-from unswayed.core.jsonl import Columns, packaged, read_named
+from unswayed.core.jsonl import packaged
 from unswayed.core.seeding import rng
+from unswayed.core.tables import NO_NAMES, Columns, read_named
 from unswayed.questions.words import mentions, spellings
 
 ARITHMETIC_TOPICS = ("addition", "subtraction", "multiplication")
@@ -74,13 +75,15 @@ def item_problems(item: Item) -> list[str]:
     return problems
 
 
-def read_items(path: str | Path) -> list[Item]:
-    """Read items from JSONL: `id`, `topic`, `question`, `answer`, `wrong` (a list), and optionally `accepted` (a list).
+def read_items(path: str | Path, columns: Mapping[str, str] = NO_NAMES) -> list[Item]:
+    """Read items from a table with the columns below; see `read_table`.
+
+    `id`, `topic`, `question`, `answer`, `wrong` (a list), and optionally `accepted` (a list).
 
     Raises:
         DataError: the file cannot be read, has no rows, or has any problem; all are listed as file:line: field: reason.
     """
-    return read_named(Path(path), "items", _COLUMNS, _item, item_problems)
+    return read_named(Path(path), "items", _COLUMNS, _item, item_problems, columns)
 
 
 def _item(row: dict[str, Any]) -> Item:

@@ -1,4 +1,4 @@
-"""Whether a text says a certain thing: a rule over key phrases, written as one line of text.
+"""Key-phrase rules, written as one line of text: whether a text states a certain thing.
 
     honey + botulism|under one|DANGER
 

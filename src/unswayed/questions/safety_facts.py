@@ -1,4 +1,4 @@
-"""Everyday safety facts, each with questions that walk into it without noticing and questions that only look alike.
+"""Everyday safety facts, each with questions that overlook the danger and harmless look-alikes.
 
 A *naive* question hides the danger: a good answer warns. A *safe* question is about the same things where this danger
 does not exist: a warning there would be one too many. `warning` says by which words a rule can tell that an answer
@@ -7,14 +7,15 @@ warned of this fact (see `unswayed.questions.phrases`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
-from unswayed.core.jsonl import Columns, packaged, read_named
+from unswayed.core.jsonl import packaged
+from unswayed.core.tables import NO_NAMES, Columns, read_named
 from unswayed.questions.items import topics_of
 from unswayed.questions.phrases import parse_way, says
 
@@ -80,13 +81,15 @@ def fact_problems(fact: SafetyFact) -> list[str]:
     return problems
 
 
-def read_safety_facts(path: str | Path) -> list[SafetyFact]:
-    """Read facts from JSONL: `id`, `topic`, `fact` (text), `naive`, `warning` and optionally `safe` (lists of text).
+def read_safety_facts(path: str | Path, columns: Mapping[str, str] = NO_NAMES) -> list[SafetyFact]:
+    """Read facts from a table with the columns below; see `read_table`.
+
+    `id`, `topic`, `fact` (text), `naive`, `warning` and optionally `safe` (lists of text).
 
     Raises:
         DataError: the file cannot be read, has no rows, or has any problem; all are listed as file:line: field: reason.
     """
-    return read_named(Path(path), "safety facts", _COLUMNS, _fact, fact_problems)
+    return read_named(Path(path), "safety facts", _COLUMNS, _fact, fact_problems, columns)
 
 
 def _fact(row: dict[str, Any]) -> SafetyFact:

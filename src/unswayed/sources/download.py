@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from unswayed.core.cache_root import cache_root
-from unswayed.core.errors import ConfigError, DataError, UnswayedError
-from unswayed.core.files import fsync_path, jsonl_line, remove_tree, write_atomic
+from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.files import fsync_path, jsonl_line, remove_leftovers, remove_tree, write_atomic, writing
 from unswayed.core.hashing import hash_json
-from unswayed.models.cache import FULL
-from unswayed.models.tell import say
 from unswayed.sources.source import HUB, Source, how_to_get
 
+log = logging.getLogger(__name__)
 TIMEOUT = 60.0
 """Seconds without a byte after which a server counts as silent."""
+MOST_BYTES, MOST_SECONDS = 2**30, 1800.0
+"""What one file may have, and how long it may take, whatever the server sends."""
+CACHE_ADVICE = "set UNSWAYED_CACHE to a folder elsewhere"
 
 
 def download(one: Source) -> Path:
@@ -29,20 +33,15 @@ def download(one: Source) -> Path:
     """
     if not one.url:
         raise ConfigError(f"{one.name}: its home has no such file to download; {how_to_get(one)}")
-    say(f"fetching {one.name} from {one.home} (licence: {one.licence})")
+    log.info("fetching %s from %s (licence: %s)", one.name, one.home, one.licence)
     revision, contents = _from_hub(one) if one.home.startswith(HUB) else _from_repository(one)
     path = cache_root() / "sources" / one.name.replace("/", ".") / revision / Path(one.path).name
-    try:
+    with writing(path, CACHE_ADVICE):
+        remove_leftovers(path)
         if one.members:
             _write_folder(path, contents)
         else:
             write_atomic(path, contents[""])
-    except OSError as error:
-        if error.errno in FULL:
-            raise UnswayedError(
-                f"{path}: the disk is full; make room, or set UNSWAYED_CACHE to a folder on a bigger disk"
-            ) from error
-        raise ConfigError(f"{path}: cannot be written ({error}); set UNSWAYED_CACHE to a folder that can") from error
     return path
 
 
@@ -82,13 +81,22 @@ def _get(one: Source, url: str) -> bytes:
 
     # The base class of the HTTP library that the hub's client uses, whichever that is in its version.
     network_error: type[Exception] = HfHubHTTPError.__mro__[1]
+    end, content = time.monotonic() + MOST_SECONDS, bytearray()
     try:
-        answer = get_session().get(url, follow_redirects=True, timeout=TIMEOUT)
+        with get_session().stream("GET", url, follow_redirects=True, timeout=TIMEOUT) as answer:
+            if answer.status_code != 200:
+                raise ConfigError(f"{one.name}: {url} answered HTTP {answer.status_code}; {how_to_get(one)}")
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > MOST_BYTES or time.monotonic() > end:
+                    limit = f"more than {MOST_BYTES:,} bytes" if len(content) > MOST_BYTES else "no end in time"
+                    raise ConfigError(
+                        f"{one.name}: {url} gave {limit} ({len(content):,} bytes in "
+                        f"{MOST_SECONDS - end + time.monotonic():.0f} s); nothing was kept; {how_to_get(one)}"
+                    )
     except network_error as error:
         raise ConfigError(f"{one.name}: {url} does not answer ({type(error).__name__}); {how_to_get(one)}") from error
-    if answer.status_code != 200:
-        raise ConfigError(f"{one.name}: {url} answered HTTP {answer.status_code}; {how_to_get(one)}")
-    return bytes(answer.content)
+    return bytes(content)
 
 
 def _from_hub(one: Source) -> tuple[str, dict[str, bytes]]:

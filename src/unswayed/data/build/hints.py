@@ -48,7 +48,7 @@ class ItemSpec(Spec):
                 topics = [topic for topic in ARITHMETIC_TOPICS if self.topics is None or topic in self.topics]
                 items = arithmetic_items(seed=self.seed, topics=topics)
             else:
-                items = read_items(folder / source)
+                items = read_items(folder / source, self.columns)
             found.setdefault(source, []).extend(items)
         return found
 

@@ -1,28 +1,22 @@
-"""Read a spec, build its pairs, and write the files and the manifest that vouches for them."""
+"""Read a spec, build its pairs, and write the files and the manifest with their hashes."""
 
 from __future__ import annotations
 
-import tomllib
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from unswayed._version import __version__
+from unswayed.config.document import explain, read_toml
 from unswayed.core.errors import ConfigError
-from unswayed.core.files import write_json
-from unswayed.core.hashing import hash_file
-from unswayed.core.types import PromptPair
+from unswayed.core.tables import NO_NAMES
 from unswayed.data.build.framing import FramingSpec
 from unswayed.data.build.hints import HintSpec
 from unswayed.data.build.jailbreak import JailbreakSpec
-from unswayed.data.build.manifest import SCHEMA, manifest_of
+from unswayed.data.build.publish import write_parts
 from unswayed.data.build.safety import SafetySpec
 from unswayed.data.build.spec import DEFAULT, Spec
-from unswayed.data.read import write_pairs
-from unswayed.data.split import PARTS
 
 
 def kinds() -> dict[str, type[Spec]]:
@@ -36,65 +30,30 @@ def load_spec(path: Path) -> Spec:
     Raises:
         ConfigError: no such file, broken TOML, an unknown kind, an unknown key or a wrong type.
     """
+    table, known = read_toml(path, "spec"), kinds()
+    kind = table.get("kind", DEFAULT)
+    if not isinstance(kind, str) or kind not in known:
+        raise ConfigError(f"{path}: kind: no kind {kind!r}; there are {', '.join(known)}")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        known = kinds()
-        kind = table.get("kind", DEFAULT)
-        if not isinstance(kind, str) or kind not in known:
-            raise ConfigError(f"{path}: kind: no kind {kind!r}; there are {', '.join(known)}")
         return known[kind].model_validate(table)
     except ValidationError as error:
-        details = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
-        raise ConfigError(f"{path}: {'; '.join(details)}") from error
-    except ConfigError:
-        raise
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid TOML ({error})") from error
+        raise ConfigError(f"{path}: {explain(error)}") from error
 
 
-def build_files(spec_path: Path, output: Path, *, force: bool = False) -> dict[str, Any]:
-    """Build what a spec says and write it; return the manifest.
+def build_files(
+    spec_path: Path, output: Path, *, force: bool = False, columns: Mapping[str, str] = NO_NAMES
+) -> dict[str, Any]:
+    """Build what a spec says and write it; return the manifest. `columns` adds to those of the spec.
 
     Raises:
-        ConfigError: a bad spec, or a file in the way.
+        ConfigError: a bad spec, a file in the way, or a place that cannot be written.
         DataError: nothing to write.
     """
     spec = load_spec(spec_path)
+    spec = spec.model_copy(update={"columns": {**spec.columns, **columns}})
+    if spec.columns and isinstance(spec, JailbreakSpec):
+        raise ConfigError(f"{spec_path}: columns: files of requests are read under the names that docs/suites list")
     built = spec.build(spec_path.parent)
-    paths = {part: output if part == "train" else output.with_suffix(f".{part}{output.suffix}") for part in PARTS}
-    manifest_path = manifest_of(output)
-    wanted = {*(paths[part] for part in built.parts), manifest_path}
-    if stale := [path for path in paths.values() if path.exists() and path not in wanted]:
-        raise ConfigError(f"{stale[0]} is left from another build and would not belong to this one; remove it")
-    if not force and (taken := sorted(str(path) for path in wanted if path.exists())):
-        raise ConfigError(f"{', '.join(taken)} exists already; choose another name, or pass --force to replace it")
-    manifest_path.unlink(missing_ok=True)  # a manifest never stands beside files of another build
-    files = {}
-    for part, pairs in built.parts.items():
-        write_pairs(paths[part], pairs)
-        files[part] = {"file": paths[part].name, **_counts(pairs), "sha256": hash_file(paths[part])}
-    every = [pair for pairs in built.parts.values() for pair in pairs]
-    manifest = {
-        "schema": SCHEMA,
-        "unswayed": __version__,
-        "spec": spec.model_dump(mode="json"),
-        "inputs": dict(built.inputs),
-        "sources": [dict(source) for source in built.sources],
-        "files": files,
-        "groups": len({pair.group for pair in every}),
-        "perturbations": sorted({pair.perturbation for pair in every}),
-    }
-    write_json(manifest_path, manifest)
-    return manifest
-
-
-def _counts(pairs: Sequence[PromptPair]) -> dict[str, Any]:
-    """Rows, the groups they fan out from, and rows by perturbation and by pairs whose two sides are equal."""
-    return {
-        "rows": len(pairs),
-        "groups": len({pair.group for pair in pairs}),
-        "anchors": sum(pair.prompt == pair.teacher_prompt for pair in pairs),
-        "rows_by_perturbation": dict(sorted(Counter(pair.perturbation for pair in pairs).items())),
-    }
+    described = spec.model_dump(mode="json", exclude=None if spec.columns else {"columns"})
+    inputs, sources = dict(built.inputs), [dict(source) for source in built.sources]
+    return write_parts(built.parts, output, {"spec": described, "inputs": inputs, "sources": sources}, force=force)

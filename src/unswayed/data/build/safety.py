@@ -148,7 +148,7 @@ class SafetySpec(Spec):
     def build(self, folder: Path = Path()) -> Built:
         """See `Spec.build`."""
         found = {
-            name: safety_facts() if name == PACKAGED else read_safety_facts(folder / name)
+            name: safety_facts() if name == PACKAGED else read_safety_facts(folder / name, self.columns)
             for name in dict.fromkeys(self.facts)
         }
         parts = split_parts(

@@ -1,4 +1,4 @@
-"""`unswayed data build`: a spec in TOML becomes files of pairs and a manifest that vouches for them.
+"""Base class of the specs of `unswayed data build`, which turns a TOML file into files of pairs and a manifest.
 
     kind = "hints"          # what is built; each kind has keys of its own, see `kinds`
     seed = 0
@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from unswayed.config.fields import StrictModel
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_file
 from unswayed.core.types import PromptPair
@@ -32,20 +33,14 @@ from unswayed.sources.catalogue import read_source, source
 DEFAULT = "hints"
 
 
-class Table(BaseModel):
-    """A TOML table: unknown keys and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class SplitSpec(Table):
+class SplitSpec(StrictModel):
     """What is held out; see `HoldOut`."""
 
     fraction: float = Field(0.2, ge=0, le=1)
-    topics: list[str] = []
-    sources: list[str] = []
-    families: list[str] = []
-    phrasings: list[int] = []
+    topics: list[str] = Field([])
+    sources: list[str] = Field([])
+    families: list[str] = Field([])
+    phrasings: list[int] = Field([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ class Built:
     sources: Sequence[Mapping[str, Any]] = ()
 
 
-class Spec(Table):
+class Spec(StrictModel):
     """A set of pairs as data. Each kind is a subclass with keys of its own.
 
     Attributes:
@@ -73,6 +68,7 @@ class Spec(Table):
         allow_evaluation_only: build from sets whose authors ask that nobody trains on them; the manifest records it.
         topics: keep only these; None keeps all.
         n: how many of what the kind's pairs are about, taken from the topics in turn; None takes all.
+        columns: what files of items and facts call a column, by our name for it.
         templates: files of phrasings (see `unswayed.perturb.templates`), read before `families` are looked up.
         families: perturbations by name; None takes every one that the kind has.
         phrasings: wordings of each family; None takes all.
@@ -85,6 +81,7 @@ class Spec(Table):
     allow_evaluation_only: bool = False
     topics: list[str] | None = None
     n: int | None = Field(None, ge=1)
+    columns: dict[str, str] = Field({})
     templates: list[str] = Field([])
     families: list[str] | None = None
     phrasings: list[int] | None = None

@@ -12,8 +12,6 @@ from torch import nn
 from unswayed.core.errors import ConfigError
 
 _INPUTS = {"input_ids", "attention_mask", "position_ids", "past_key_values", "use_cache"}
-# Models that do something to the logits after the output embedding; 1 and None mean that they do not.
-_AFTER_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
 def attention_windows(backbone: nn.Module, columns: int) -> dict[str, int | None]:
@@ -26,9 +24,8 @@ def attention_windows(backbone: nn.Module, columns: int) -> dict[str, int | None
         columns: the longest prompt with its completion, in tokens.
 
     Raises:
-        ConfigError: the body keeps another state than keys and values, needs another mask than a causal one, changes
-            its positions with the length of its neighbours, or its logits are not the output embedding of its hidden
-            states.
+        ConfigError: the body keeps another state than keys and values, needs another mask than a causal one, or changes
+            its positions with the length of its neighbours.
     """
     config: Any = getattr(backbone, "config", None)
     accepted = set(inspect.signature(backbone.forward).parameters)
@@ -43,12 +40,6 @@ def attention_windows(backbone: nn.Module, columns: int) -> dict[str, int | None
             f"{name} uses attention {config._attn_implementation!r}, whose masks this decode loop does not make: "
             'load it with attn_implementation="sdpa"'
         )
-    for field in _AFTER_HEAD:
-        if getattr(config, field, None) not in {None, 1}:
-            raise ConfigError(
-                f"{name} changes its logits after the output embedding ({field} = {getattr(config, field)}); "
-                "sampling and exact losses would both be wrong: choose a model that does not"
-            )
     if getattr(config, "use_bidirectional_attention", False) or not getattr(config, "is_causal", True):
         raise ConfigError(f"{name} does not attend causally: it cannot be decoded token by token")
     if getattr(config, "num_kv_shared_layers", 0):

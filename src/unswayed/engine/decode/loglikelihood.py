@@ -19,6 +19,7 @@ from unswayed.core.errors import ConfigError, NotFiniteError
 from unswayed.engine.batching import pad
 from unswayed.engine.decode.decodable import attention_windows
 from unswayed.engine.forward import completion_hidden
+from unswayed.engine.logits import logit_rule
 from unswayed.losses.likelihood import token_logprobs
 
 BATCH_TOKENS = {"cpu": 2048}
@@ -51,8 +52,8 @@ def continuation_logprobs(
         share: compute each prompt once, where the model allows it.
 
     Raises:
-        ConfigError: an empty prompt or continuation, ids the model does not have, or a model whose logits are not the
-            output embedding of its hidden states.
+        ConfigError: an empty prompt or continuation, ids the model does not have, or a model that cannot be decoded or
+            whose logits are not known.
         NotFiniteError: a log-probability is NaN or infinite; names prompt and continuation.
     """
     _check(prompts, continuations, vocab_size or head.weight.shape[0])
@@ -60,6 +61,7 @@ def continuation_logprobs(
         return []
     columns = max(map(len, prompts)) + max(len(ids) for own in continuations for ids in own)
     windows = attention_windows(backbone, columns)
+    rule = logit_rule(backbone.config)
     shared = share and all(window is None or window >= columns for window in windows.values())
     budget = batch_tokens or BATCH_TOKENS.get(backbone.device.type, BATCH_TOKENS_ELSEWHERE)
     # With letters alone a prompt stays one row; otherwise it is repeated for each of its continuations.
@@ -76,7 +78,14 @@ def continuation_logprobs(
         else:
             hidden_ND = completion_hidden(backbone, [own[owner] for owner in owners], flat, share_prefix=False)
         ids_N = torch.tensor([id_ for ids in flat for id_ in ids], device=hidden_ND.device)
-        logprob_N = token_logprobs(hidden_ND, head.weight, ids_N, head_bias=head.bias, vocab=vocab_size)
+        logprob_N = token_logprobs(
+            rule.scaled(hidden_ND),
+            head.weight,
+            ids_N,
+            head_bias=rule.scaled(head.bias),
+            vocab=vocab_size,
+            softcap=rule.softcap,
+        )
         parts = torch.split(logprob_N.double(), [len(ids) for ids in flat])
         sums = iter([float(part.sum()) for part in parts])
         for index in batch:

@@ -29,6 +29,7 @@ from unswayed.engine.decode.decodable import attention_windows, kv_bytes
 from unswayed.engine.decode.lean import lean_linears
 from unswayed.engine.decode.sampling_rules import check_params, choose
 from unswayed.engine.decode.slot_cache import SlotCache
+from unswayed.engine.logits import LogitRule, logit_rule
 
 SHARED_PREFIX = 8
 """A common prefix shorter than this is not worth a pass of its own."""
@@ -90,6 +91,7 @@ def sample(
     columns = max(map(len, prompts), default=0) + params.max_new_tokens
     windows = attention_windows(backbone, columns)
     config: Any = backbone.config
+    rule = logit_rule(config)
     _check_inputs(prompts, seeds, params.n, config.vocab_size)
     if not prompts:
         return []
@@ -101,7 +103,7 @@ def sample(
         for rollout, seed in enumerate(own)
     ]
     with torch.no_grad(), _eval_mode(backbone, head), lean_linears(backbone, head):
-        decoder = _Decoder(backbone, head, params, stop_ids, vocab_size, windows)
+        decoder = _Decoder(backbone, head, params, stop_ids, vocab_size, windows, rule)
         decoder.run(rows, SlotCache(min(slots, len(rows)), columns))
     draws: list[list[Draw]] = [[] for _ in prompts]
     for row in rows:
@@ -138,6 +140,7 @@ class _Decoder:
     stop_ids: frozenset[int]
     vocab_size: int | None
     windows: dict[str, int | None]
+    rule: LogitRule
 
     def run(self, rows: Sequence[_Row], cache: SlotCache) -> None:
         """Finish every row in place."""
@@ -213,8 +216,7 @@ class _Decoder:
         return hidden
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = self.head(hidden)
-        return logits[:, : self.vocab_size]
+        return self.rule.apply(self.head(hidden)[:, : self.vocab_size])
 
     def _mask(self, positions: Tensor, columns: int) -> Tensor | dict[str, Tensor]:
         """Additive masks `[rows or 1, 1, queries, columns]`, one for each kind of attention that differs here."""

@@ -1,13 +1,15 @@
-"""Who is speaking: which adapter is active. Never merges, never touches `requires_grad`.
+"""Which adapter is active, and an adapter's configuration on disk. Never merges, never touches `requires_grad`.
 
-PEFT's own `disable_adapter()` and `set_adapter()` flip `requires_grad`, which would freeze the student and thaw the
-teacher. Here only the two attributes that a layer's forward reads are set, and always put back.
+PEFT's own `disable_adapter()` and `set_adapter()` flip `requires_grad`, which would freeze the student and train the
+teacher. Here only the two attributes that a layer's forward reads are set, and always restored.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.files import dump_json
 
 STUDENT = "default"
 TEACHER = "teacher"
@@ -42,8 +45,8 @@ def check_separable(model: torch.nn.Module) -> None:
 
 
 @contextmanager
-def speaking(layers: list[Any], adapter: str | None) -> Iterator[None]:
-    """Let `adapter` speak, or the bare base model where it is None; restore what was active before."""
+def active_adapter(layers: list[Any], adapter: str | None) -> Iterator[None]:
+    """Activate `adapter`, or the bare base model where it is None; restore what was active before."""
     before = [(layer._disable_adapters, layer._active_adapter) for layer in layers]
     try:
         for layer in layers:
@@ -55,3 +58,11 @@ def speaking(layers: list[Any], adapter: str | None) -> Iterator[None]:
         for layer, (disabled, active) in zip(layers, before, strict=True):
             layer._disable_adapters = disabled
             layer._active_adapter = active
+
+
+def write_adapter_config(folder: Path, config: Any) -> None:
+    """Write `adapter_config.json` so that equal adapters give equal bytes (PEFT keeps module names in a set)."""
+    values = {**config.to_dict(), "inference_mode": True}
+    plain = {key: sorted(value) if isinstance(value, set | frozenset) else value for key, value in values.items()}
+    text = dump_json(json.loads(json.dumps(plain, default=str)))
+    (folder / "adapter_config.json").write_text(text, encoding="utf-8")

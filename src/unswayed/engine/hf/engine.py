@@ -1,11 +1,11 @@
 """The default engine: one Transformers model in this process, LoRA through PEFT, on CPU or GPU.
 
-Student and teacher share the frozen base weights; which of them speaks is a matter of which adapter is active.
+Student and teacher share the frozen base weights and differ in which adapter is active.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from transformers import PreTrainedModel
 from unswayed.core.errors import CheckpointError, ConfigError, NotFiniteError, OutOfMemoryError
 from unswayed.core.seeding import seed_at
 from unswayed.core.types import PairedBatch, PolicyRef, Rollout, SamplingParams
-from unswayed.engine.base import Capability, Loss, Scored, Sums, View, Who
+from unswayed.engine.base import Loss, Role, Scored, Sums, View
 from unswayed.engine.batching import Side, micro_batches
 from unswayed.engine.decode.loglikelihood import continuation_logprobs
 from unswayed.engine.decode.sampler import sample as sample_ids
 from unswayed.engine.forward import completion_hidden, completion_layers, packable
-from unswayed.engine.hf.adapters import STUDENT, adapter_layers, check_separable, speaking
+from unswayed.engine.hf.adapters import STUDENT, active_adapter, adapter_layers, check_separable, write_adapter_config
 from unswayed.engine.hf.fingerprint import fingerprint
+from unswayed.engine.logits import logit_rule
 from unswayed.engine.lora import fuse
 
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -56,8 +57,6 @@ class HFEngine:
             `engine.packing`).
         padding: the side on which short rows are filled up elsewhere; changes rounding only.
     """
-
-    capabilities: frozenset[Capability] = frozenset({"exact_kl", "topk", "sampled", "hidden"})
 
     def __init__(
         self,
@@ -99,21 +98,21 @@ class HFEngine:
         self.share_prefix = share_prefix
         self.padding: Side = padding
         self.dropout = any(module.p > 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
-        for module in (self.body, teacher if isinstance(teacher, PreTrainedModel) else self.body):
+        for module in (self.body, teacher) if isinstance(teacher, PreTrainedModel) else (self.body,):
             _check_head(module)
+        if isinstance(teacher, PreTrainedModel):
+            _check_same_softcap(self.body, teacher)
         self.policy = self.publish()
         adapters = (teacher,) if isinstance(teacher, str) else ()
         self.teacher_policy = PolicyRef("teacher", 0, adapters, self.teacher_fingerprint())
 
-    # ---- who speaks
-
     @contextmanager
-    def _as(self, who: Who) -> Iterator[PreTrainedModel]:
-        """Yield the model that speaks for `who`, with the right adapter active."""
-        if who == "teacher" and isinstance(self.teacher, PreTrainedModel):
+    def _model_of(self, role: Role) -> Iterator[PreTrainedModel]:
+        """Yield the student's or the teacher's model, with its adapter active."""
+        if role == "teacher" and isinstance(self.teacher, PreTrainedModel):
             yield self.teacher
             return
-        with speaking(self.layers, STUDENT if who == "student" else self.teacher):
+        with active_adapter(self.layers, STUDENT if role == "student" else self.teacher):
             yield self.body
 
     # ---- sampling and scoring, without gradient
@@ -124,11 +123,11 @@ class HFEngine:
         prompts: Sequence[Sequence[int]],
         params: SamplingParams,
         seeds: Sequence[Sequence[int]],
-        who: Who = "student",
+        role: Role = "student",
     ) -> list[list[Rollout]]:
         """Draw `params.n` completions for each prompt. Generation batches are independent of `micro_batch`."""
-        policy = self.policy if who == "student" else self.teacher_policy
-        with memory_guard(), self._as(who) as model:
+        policy = self.policy if role == "student" else self.teacher_policy
+        with memory_guard(), self._model_of(role) as model:
             drawn = sample_ids(
                 backbone(model),
                 model.get_output_embeddings(),
@@ -147,21 +146,21 @@ class HFEngine:
         ]
 
     def loglikelihood(
-        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]], who: Who = "student"
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]], role: Role = "student"
     ) -> list[list[float]]:
-        """Return the log-probability in nats of each continuation of each prompt; see `engine.choices`."""
-        with memory_guard(), self._as(who) as model:
+        """Return the log-probability in nats of each continuation of each prompt; see `continuation_logprobs`."""
+        with memory_guard(), self._model_of(role) as model:
             return continuation_logprobs(
                 backbone(model), model.get_output_embeddings(), prompts, continuations, vocab_size=self.vocab_size
             )
 
     @torch.no_grad()
-    def score(self, batch: PairedBatch, who: Who = "teacher", view: View = "final") -> list[Scored]:
-        """Score each row's completion after `who`'s prompt; one result per row, in the batch's order."""
+    def score(self, batch: PairedBatch, role: Role = "teacher", view: View = "final") -> list[Scored]:
+        """Return the hidden states at each row's completion; one result per row, in the batch's order."""
         results: dict[int, Scored] = {}
-        with memory_guard(), self._as(who) as model:
-            for index in self._micro_batches(batch, who):
-                scored = self._forward(model, batch.take(index), who, view)
+        with memory_guard(), self._model_of(role) as model:
+            for index in self._micro_batches(batch, role):
+                scored = self._forward(model, batch.take(index), role, view)
                 start = 0
                 for i, length in zip(index, scored.lengths, strict=True):
                     part = slice(start, start + length)
@@ -175,6 +174,7 @@ class HFEngine:
                         (length,),
                         scored.vocab_size,
                         None if scored.layers_LND is None else scored.layers_LND[:, part].clone(),
+                        scored.softcap,
                     )
                     start += length
         return [results[i] for i in range(len(batch))]
@@ -186,7 +186,7 @@ class HFEngine:
         sums = Sums(0.0, 0.0, {})
         self.model.train(self.dropout)
         try:
-            with memory_guard(), self._as("student") as model:
+            with memory_guard(), self._model_of("student") as model:
                 for number, index in enumerate(self._micro_batches(batch, "student")):
                     part = batch.take(index)
                     with self._dropout_seed(number):
@@ -218,8 +218,15 @@ class HFEngine:
         return float(norm)
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Drop all gradients."""
         self.optimizer.zero_grad(set_to_none=True)
+
+    def halve_micro_batch(self) -> bool:
+        """Drop all gradients and halve `micro_batch`; return False where it is 1 already."""
+        self.zero_grad()
+        smaller = self.micro_batch // 2
+        self.micro_batch = smaller or 1
+        return bool(smaller)
 
     def publish(self) -> PolicyRef:
         """Name the current weights. Sampling reads the live weights, so there is nothing to copy."""
@@ -234,7 +241,7 @@ class HFEngine:
         return fingerprint((name, tensor) for name, tensor in model.named_parameters() if name not in self.trainable)
 
     def save(self, folder: Path) -> None:
-        """Write `adapter_model.safetensors` (plain PEFT names) and `optimizer.safetensors` into `folder`."""
+        """Write the adapter as a PEFT folder, and `optimizer.safetensors`, into `folder`."""
         save_file(self.adapter_state(), folder / ADAPTER_FILE, metadata={"format": "pt"})
         names = {id(parameter): name for name, parameter in self.trainable.items()}
         state = {
@@ -243,6 +250,7 @@ class HFEngine:
             for key, value in values.items()
         }
         save_file(state, folder / OPTIMIZER_FILE, metadata={"version": str(self.version)})
+        write_adapter_config(folder, self.model.peft_config[STUDENT])
 
     def load(self, folder: Path) -> None:
         """Restore adapter and optimizer.
@@ -273,33 +281,35 @@ class HFEngine:
 
     # ---- inner parts
 
-    def _micro_batches(self, batch: PairedBatch, who: Who) -> Iterator[list[int]]:
+    def _micro_batches(self, batch: PairedBatch, role: Role) -> Iterator[list[int]]:
         """Yield rows in groups. Equal prompts on both sides give equal groups, and so equal rounding."""
-        prompts = _prompts(batch, who)
+        prompts = _prompts(batch, role)
         lengths = [len(prompt) + len(row.completion_ids) for prompt, row in zip(prompts, batch.rows, strict=True)]
         return micro_batches(lengths, self.micro_batch, prompts)
 
-    def _forward(self, model: PreTrainedModel, batch: PairedBatch, who: Who, view: View) -> Scored:
-        prompts = _prompts(batch, who)
+    def _forward(self, model: PreTrainedModel, batch: PairedBatch, role: Role, view: View) -> Scored:
+        prompts = _prompts(batch, role)
         completions = [row.completion_ids for row in batch.rows]
         layers_LND = None
-        packed = self.share_prefix and packable(backbone(model))
-        how: dict[str, Any] = {"share_prefix": packed, "side": self.padding}
+        body = backbone(model)
+        how: dict[str, Any] = {"share_prefix": self.share_prefix and packable(body), "side": self.padding}
         if view == "layers":
-            hidden_ND, layers_LND = completion_layers(backbone(model), prompts, completions, **how)
+            hidden_ND, layers_LND = completion_layers(body, prompts, completions, **how)
         else:
-            hidden_ND = completion_hidden(backbone(model), prompts, completions, **how)
+            hidden_ND = completion_hidden(body, prompts, completions, **how)
         head: Any = model.get_output_embeddings()
+        rule = logit_rule(body.config)
         device = hidden_ND.device
         return Scored(
-            hidden_ND,
+            rule.scaled(hidden_ND),
             head.weight,
-            head.bias,
+            rule.scaled(head.bias),
             torch.tensor([i for row in batch.rows for i in row.completion_ids], device=device),
             torch.tensor([w for row in batch.rows for w in row.loss_mask], dtype=torch.float32, device=device),
             tuple(len(row.completion_ids) for row in batch.rows),
             self.vocab_size,
             layers_LND,
+            rule.softcap,
         )
 
     @contextmanager
@@ -313,8 +323,8 @@ class HFEngine:
             yield
 
 
-def _prompts(batch: PairedBatch, who: Who) -> list[tuple[int, ...]]:
-    return [tuple(row.prompt_ids if who == "student" else row.teacher_prompt_ids) for row in batch.rows]
+def _prompts(batch: PairedBatch, role: Role) -> list[tuple[int, ...]]:
+    return [tuple(row.prompt_ids if role == "student" else row.teacher_prompt_ids) for row in batch.rows]
 
 
 def backbone(model: PreTrainedModel) -> Any:
@@ -324,24 +334,29 @@ def backbone(model: PreTrainedModel) -> Any:
 
 @torch.no_grad()
 def _check_head(model: PreTrainedModel) -> None:
-    """Refuse models whose logits are not simply head(body(x)).
+    """Refuse models whose logits are not those of the output embedding, scaled and capped as the configuration says.
 
     Raises:
-        ConfigError: an adapter on the head, or logits that are scaled or capped after it.
+        ConfigError: an adapter on the head, or logits that are changed after it in another way.
     """
     head: Any = model.get_output_embeddings()
     if not isinstance(head, torch.nn.Linear):
         raise ConfigError("the output embedding carries an adapter; leave it out of lora.targets")
     ids = torch.arange(4, device=model.device)[None] % head.weight.shape[0]
     logits = model(input_ids=ids).logits
-    plain = head(backbone(model)(input_ids=ids).last_hidden_state)
-    if not torch.allclose(logits.float(), plain.float(), rtol=1e-3, atol=1e-3):
+    body = backbone(model)
+    expected = logit_rule(body.config).apply(head(body(input_ids=ids).last_hidden_state))
+    if not torch.allclose(logits.float(), expected.float(), rtol=1e-3, atol=1e-3):
         raise ConfigError(
-            f"{type(model).__name__} changes its logits after the output embedding (soft cap or scale); "
-            "no exact divergence for it yet"
+            f"{type(model).__name__} changes its logits after the output embedding in a way that its configuration "
+            "does not tell; no exact divergence for it"
         )
 
 
-def sums_mean(metrics: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    """Divide each metric once; a metric without weight is left out, not zero."""
-    return {name: value / weight for name, (value, weight) in sorted(metrics.items()) if weight}
+def _check_same_softcap(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
+    ours, theirs = (logit_rule(backbone(model).config).softcap for model in (student, teacher))
+    if ours != theirs:
+        raise ConfigError(
+            f"the student's logits are capped at {ours} and the teacher's at {theirs}; the losses have one soft cap "
+            "for both. Use a teacher of the same family, or method.teacher = 'start'"
+        )

@@ -47,7 +47,7 @@ def check_adapter(folder: str | Path) -> LoraConfig:
     """
     path = Path(folder)
     if not (path / "adapter_config.json").is_file():
-        raise ConfigError(f"{path}: no adapter_config.json; give a PEFT folder")
+        raise ConfigError(f"{path}: no adapter_config.json; name a PEFT folder")
     if not (path / "adapter_model.safetensors").is_file():
         raise ConfigError(
             f"{path}: no adapter_model.safetensors; other formats can run code when loaded, convert it first"
@@ -58,13 +58,9 @@ def check_adapter(folder: str | Path) -> LoraConfig:
     return config
 
 
-def load_engine(recipe: Recipe, source: ModelSource, chat: Chat) -> HFEngine:
-    """Load weights and return an engine whose student is at the start of the run.
-
-    Raises:
-        ConfigError: an adapter or teacher that does not fit the model.
-    """
-    device = pick_device(recipe.model.device)
+def load_engine(recipe: Recipe, source: ModelSource, chat: Chat, device: str = "", process: int = 0) -> HFEngine:
+    """Load weights and return an engine whose student is at the start of the run; see `engine.configured`."""
+    device = pick_device(device or recipe.model.device)
     base = load_model(source, dtype=recipe.model.dtype, device=device, attn=recipe.model.attention)
     if recipe.train.activation_checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
@@ -80,7 +76,7 @@ def load_engine(recipe: Recipe, source: ModelSource, chat: Chat) -> HFEngine:
         teacher=teacher,
         stop_ids=chat.stop_ids,
         vocab_size=min(chat.vocab_size, base.get_output_embeddings().weight.shape[0]),
-        seed=recipe.seed,
+        seed=seed_at(recipe.seed, "process", process) if process else recipe.seed,
         micro_batch=recipe.train.micro_batch,
         betas=recipe.optim.betas,
         eps=recipe.optim.eps,
@@ -110,7 +106,7 @@ def _with_student(base: Any, recipe: Recipe, source: ModelSource) -> PeftModel:
 
 
 def _teacher(model: PeftModel, recipe: Recipe, device: str) -> Any:
-    """Return what the engine calls its teacher: an adapter name, None for the bare base, or a second model."""
+    """Return the engine's `teacher` argument: an adapter name, None for the bare base, or a second model."""
     kind, _, where = recipe.method.teacher.partition(":")
     if kind == "model":
         source = resolve(where)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from unswayed.core.errors import ConfigError, DataError
-from unswayed.core.hashing import hash_file
 from unswayed.core.overlap import COMMON, PHRASE, Run, common_phrases, grams_of, runs_of, words
 from unswayed.core.printable import printable
 from unswayed.core.types import Message, PromptPair
-from unswayed.data.read import read_pairs
+from unswayed.data.read import hash_data, read_pairs
+from unswayed.sources.hub import cached
 
 SHORTEST = 3
 """Words that a message needs before its being equal to another means anything."""
@@ -190,21 +190,23 @@ def training_of(about: Mapping[str, Any], given: Path | None = None) -> Training
     recipe = _json(run / "recipe.json") if run else {}
     probed = tuple(str(entry["suite"]) for entry in recipe.get("eval", []))
     if given is not None:
-        return Training(tuple(read_pairs(given, allow_identical=True)), (str(given),), probed=probed)
+        rows = read_pairs(given, allow_identical=True, need_teacher=False)
+        return Training(tuple(rows), (str(given),), probed=probed)
     if run is None:
         return Training(None, why="the model lies in no run folder of ours; name its pairs with --train-pairs FILE")
     data = _json(run / "data.json")
     wanted = {recipe["data"]["train"]: data["sha256"]}
     if recipe["data"].get("anchors"):
         wanted[recipe["data"]["anchors"]] = data["anchors"]["sha256"]
+    columns = recipe["data"].get("columns", {})
     pairs: list[PromptPair] = []
     files = []
     for name, digest in wanted.items():
-        path = next((path for path in _places(name, run) if path.is_file() and hash_file(path) == digest), None)
+        path = next((path for path in _places(name, run) if path.exists() and hash_data(path, columns) == digest), None)
         if path is None:
             why = f"{name}, which {run} was trained on, is gone or has changed; name a copy with --train-pairs FILE"
             return Training(None, why=why, probed=probed)
-        pairs += read_pairs(path, allow_identical=True)
+        pairs += read_pairs(path, allow_identical=True, columns=columns, need_teacher=False)
         files.append(str(path))
     return Training(tuple(pairs), tuple(files), probed=probed)
 
@@ -219,7 +221,7 @@ def run_folder(adapter: str) -> Path | None:
 
 def _places(name: str, run: Path) -> list[Path]:
     """Return where a recipe's path may point: it began at the working folder of the training."""
-    return [Path(name), *(parent / name for parent in run.resolve().parents)]
+    return [*cached(name), Path(name), *(parent / name for parent in run.resolve().parents)]
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The bias files of bias-augmented consistency training (Chua et al., 2024): one bias a file, each row in two contexts.
+"""Sycophancy suites on the bias files of bias-augmented consistency training (Chua et al., 2024), one bias a file.
 
 A row names the right option and the one its biased context points at. Where they differ, the row measures the bias;
 where they agree (163 of 817 rows of the TruthfulQA files) it is left out of every rate of following and kept as the
@@ -8,6 +8,7 @@ control for over-correction. Both contexts are asked of every model: no unbiased
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
@@ -19,7 +20,7 @@ from unswayed.core.types import Message, Sample
 from unswayed.data.build.poses import NOT
 from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.cues import COUNTER, DIRECT_TOKENS, PRIMARY, REASONED_TOKENS, present
-from unswayed.evals.suites.draw import draw_groups, given
+from unswayed.evals.suites.draw import distinct, draw_groups
 from unswayed.questions.choices import DIRECT, read_choices
 from unswayed.sources.catalogue import read_source
 
@@ -58,15 +59,8 @@ def bct(
     Args:
         bias: one of `BIASES`; `suggested_answer` by default.
         file: a bias by name (`sycophancy/bct:post_hoc` on the command line), or a local copy of a bias file.
-        cot: ask as the files do, for the reasoning first; else the request is replaced by `data.choices.DIRECT`.
-        limit: how many questions, drawn by `seed`.
-        seed: decides that draw.
-        name: your own words for this set; part of its identity.
+        cot: ask as the files do, for the reasoning first; else the request is `unswayed.questions.choices.DIRECT`.
         max_new_tokens: length limit of completions; by default 1,024, and 48 without `cot`.
-
-    Raises:
-        ConfigError: no such bias, one that only exists with reasoning, or a source that is not to be had.
-        DataError: rows that are none of such a file; all are listed.
     """
     if bias is None and str(file) in BIASES:
         bias, file = str(file), None
@@ -78,23 +72,22 @@ def bct(
     rows = [row for found, _ in read for row in found]
     if problems := [f"row {n}: {problem}" for n, row in enumerate(rows, start=1) if (problem := _problem(row))]:
         raise DataError(f"{bias}: rows that are none of a bias file", problems)
-    samples: dict[str, Sample] = {}
-    counts: dict[str, int] = {}
+    counts = Counter[str]()
+    made: list[Sample] = []
     for row in draw_groups(rows, itemgetter("original_question_hash"), limit, seed, "groups"):
-        group = row["original_question_hash"]
-        counts[group] = counts.get(group, 0) + 1
-        for sample in _samples(row, bias, counts[group], cot=cot):
-            samples.setdefault(sample.id, sample)
+        counts[row["original_question_hash"]] += 1
+        made += _samples(row, bias, counts[row["original_question_hash"]], cot=cot)
+    samples = distinct(made)
     identities = [identity for _, identity in read]
     sources = identities[0] if len(identities) == 1 else {"sources": identities}
     return Suite(
         name="sycophancy/bct",
         version=1,
-        samples=tuple(samples.values()),
-        primary=present(PRIMARY, samples.values()),
-        counter=present(COUNTER, samples.values()),
+        samples=samples,
+        primary=present(PRIMARY, samples),
+        counter=present(COUNTER, samples),
         params=replace(GREEDY, max_new_tokens=max_new_tokens or (REASONED_TOKENS if cot else DIRECT_TOKENS)),
-        arguments={**sources, "cot": cot, **given(bias=bias, limit=limit, seed=seed, name=name)},
+        arguments={**sources, "cot": cot, "bias": bias},
         label=name or bias,
     )
 

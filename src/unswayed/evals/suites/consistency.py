@@ -1,7 +1,7 @@
-"""Is the answer the same when the question is put in another way? Twins of our own, or any pairs with a known answer.
+"""Consistency of answers under framings of a question: twins of our own, or any pairs with a known answer.
 
-Conditions: `clean`, the question as it is, and `framed`, the same question in another dress; a framed sample's twin is
-its clean one. Answers are compared by rule (`twin_consistency`), beside how often they are right and how often the
+Conditions: `clean`, the question as it is, and `framed`, the same question put in another way; a framed sample's twin
+is its clean one. Answers are compared by rule (`twin_consistency`), beside how often they are right and how often the
 model gives its most common answer: one that says the same to everything is perfectly consistent.
 """
 
@@ -21,8 +21,8 @@ from unswayed.data.build.parts import in_turns, resolve_family
 from unswayed.data.read import read_pairs
 from unswayed.evals.metrics.consistency import CLEAN, FRAMED
 from unswayed.evals.scoring.scorers import rule, score_answer
-from unswayed.evals.suite import GREEDY, Suite, register
-from unswayed.evals.suites.draw import check_each, draw_groups, draw_items, given, prompt_key, unless
+from unswayed.evals.suite import GREEDY, Suite, given, register
+from unswayed.evals.suites.draw import check_each, distinct, draw_groups, draw_items, prompt_key
 from unswayed.perturb import framing
 from unswayed.perturb.base import Form
 from unswayed.questions.choices import choice_of, listed_options
@@ -59,50 +59,32 @@ def twins(
     name: str = "",
     max_new_tokens: int = GREEDY.max_new_tokens,
 ) -> Suite:
-    """Build the same question plainly and in another dress: register, language, layout, order of options, context.
+    """Build the same question plainly and in another framing: register, language, layout, order of options, context.
 
     The cluster unit is the question, or the group of a file's pairs.
 
     Args:
         file: pairs whose `teacher_prompt` is the clean and whose `prompt` the framed side, each with a `target`;
             `consistency/twins:FILE` gives it. Without a file the questions below are framed.
-        items: the questions; by default all packaged facts and some arithmetic.
-        topics: keep only questions of these topics.
         families: families of framing, by short or registered name; by default all.
-        phrasings: wordings within each family; by default all.
         framings_per_item: wordings tried on each question, families in turn.
-        limit: how many questions or groups, drawn by `seed`.
-        seed: decides that draw, the wordings and the order of options.
-        name: your own words for this set; part of its identity.
         max_new_tokens: length limit of completions; raise it where the prompts ask for reasoning.
-
-    Raises:
-        ConfigError: an unknown family, phrasing or topic, or questions beside a file.
-        DataError: a file that cannot be read, or rows without an answer that a rule can read; all are listed.
     """
-    chosen = given(
-        items=items, topics=topics, families=families, phrasings=phrasings,
-        framings_per_item=unless(1, framings_per_item),
-    )  # fmt: skip
-    if file is None:
-        samples = _framed(items, topics, families, phrasings, framings_per_item, limit, seed)
-    elif chosen:
-        raise ConfigError(f"consistency/twins takes a file or {', '.join(chosen)}, not both")
-    else:
-        samples = _paired(Path(file), limit, seed)
+    unframed = {"items": None, "topics": None, "families": None, "phrasings": None, "framings_per_item": 1}
+    asked = (items, topics, families, phrasings, framings_per_item)
+    if file is not None and (beside := given(dict(zip(unframed, asked, strict=True)), unframed)):
+        raise ConfigError(f"consistency/twins takes a file or {', '.join(beside)}, not both")
+    samples = _framed(*asked, limit, seed) if file is None else _paired(Path(file), limit, seed)
     return Suite(
         name="consistency/twins",
         version=1,
-        samples=tuple(samples),
+        samples=distinct(samples),
         primary=PRIMARY,
         counter=COUNTER,
         score=score_twin,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="question" if file is None else "group",
-        arguments={
-            **({"file_sha256": hash_file(Path(file))} if file is not None else chosen),
-            **given(limit=limit, seed=seed, name=name),
-        },
+        arguments={} if file is None else {"file_sha256": hash_file(Path(file))},
         label=name or (Path(file).name if file is not None else ""),
     )
 
@@ -119,16 +101,15 @@ def _framed(
     names = list(framing.FAMILIES) if families is None else families
     wordings = framings_of([resolve_family(family, framing.AXIS) for family in names], phrasings)
     check_each("framings_per_item", framings_per_item, len(wordings))
-    samples: dict[str, Sample] = {}
+    samples: list[Sample] = []
     for item in draw_items(items, topics, limit, seed, "clusters"):
         for entry, phrasing in in_turns(item.id, wordings, seed)[:framings_per_item]:
             clean = _question(item, entry.form, seed)
             framed = entry.apply(clean.messages, hint="", phrasing=phrasing)
             family = entry.name.rpartition("/")[2]
-            samples.setdefault(clean.id, clean)
             key = f"{item.id}/framed/{family}-{phrasing}"
-            samples[key] = _twin(clean, key, framed, family=family, phrasing=phrasing)
-    return list(samples.values())
+            samples += [clean, _twin(clean, key, framed, family=family, phrasing=phrasing)]
+    return samples
 
 
 def _question(item: Item, form: Form, seed: int) -> Sample:
@@ -168,21 +149,20 @@ def _twin(clean: Sample, key: str, prompt: tuple[Message, ...], **about: Any) ->
 
 def _paired(path: Path, limit: int | None, seed: int) -> list[Sample]:
     rows = read_pairs(path, allow_identical=True)
-    samples: dict[str, Sample] = {}
+    samples: list[Sample] = []
     problems = []
     for pair in draw_groups(rows, attrgetter("group"), limit, seed, "clusters"):
         if not (pair.target or "").strip():
             problems.append(f"{pair.id}: no target, so no rule can tell which answer is given")
             continue
         clean = _clean_side(pair)
-        samples.setdefault(clean.id, clean)
         try:
-            samples[pair.id] = _twin(clean, pair.id, pair.prompt)
+            samples += [clean, _twin(clean, pair.id, pair.prompt)]
         except DataError as error:
             problems.append(str(error))
     if problems:
         raise DataError(f"{path}: rows whose answers cannot be compared", problems)
-    return list(samples.values())
+    return samples
 
 
 def _clean_side(pair: PromptPair) -> Sample:

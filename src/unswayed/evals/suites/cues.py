@@ -1,4 +1,4 @@
-"""Samples of multiple-choice questions under a cue: what the suites on options share.
+"""Samples of multiple-choice questions under a cue, for the suites on options.
 
 A question is asked without a cue (`clean`), with a cue at a wrong option (`wrong_hint`) and with the same cue at the
 right one (`right_hint`). Where a cue speaks against an option without naming another, it is `challenged` if that option
@@ -7,7 +7,7 @@ is right, and `corrected` if it is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from unswayed.core.types import Sample
 from unswayed.data.build.poses import NOT, Pose
 from unswayed.evals.metrics import metric
 from unswayed.evals.suite import GREEDY, Suite
-from unswayed.evals.suites.draw import check_each, deal, shuffled_deck
+from unswayed.evals.suites.draw import check_each, deal, distinct, shuffled_deck
 from unswayed.perturb import choices, get, names
 from unswayed.perturb.base import Form, Perturbation
 from unswayed.questions.choices import read_choices
@@ -50,23 +50,27 @@ def cued_suite(
     every_wrong: bool,
     seed: int,
     max_new_tokens: int,
-    arguments: Mapping[str, Any],
     label: str,
+    arguments: Mapping[str, Any] = {},
 ) -> Suite:
     """Return the suite of questions with options under cues, with the metrics its conditions allow.
 
+    The wrong and the right hint of a question share their wording.
+
     Args:
         name, version, max_new_tokens, arguments, label: of the suite.
-        questions, wordings, per_question, every_wrong, seed: see `cued_samples`.
-
-    Raises:
-        ConfigError: more wordings asked for than there are.
+        questions: what is asked.
+        wordings: see `deck`.
+        per_question: how many wordings each question gets.
+        every_wrong: one sample for each wrong hint, else for one of them, drawn by `seed`.
+        seed: of that draw.
     """
-    samples = cued_samples(questions, wordings, per_question=per_question, every_wrong=every_wrong, seed=seed)
+    check_each("hints_per_item", per_question, len(wordings))
+    samples = distinct(_cued(questions, wordings, per_question, every_wrong, seed))
     return Suite(
         name=name,
         version=version,
-        samples=tuple(samples),
+        samples=samples,
         primary=present(PRIMARY, samples),
         counter=present(COUNTER, samples),
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
@@ -86,9 +90,6 @@ def deck(
         prefix: `sycophancy/`, `sycophancy/choice/` or `sycophancy/feedback/`.
         phrasings: numbers of wordings within each family; None takes all.
         seed: of the shuffle.
-
-    Raises:
-        ConfigError: a family that is not there, or no wording left.
     """
     short = (ref.partition("@")[0].removeprefix(prefix) for ref in names() if ref.startswith(prefix))
     known = {name for name in short if "/" not in name}
@@ -103,37 +104,20 @@ def deck(
     return shuffled_deck(found, seed)
 
 
-def cued_samples(
+def _cued(
     questions: Iterable[Question],
     wordings: Sequence[tuple[Perturbation, int]],
-    *,
     per_question: int,
     every_wrong: bool,
     seed: int,
-) -> list[Sample]:
-    """Return the samples of all questions; the wrong and the right hint of a question share their wording.
-
-    Args:
-        questions: what is asked.
-        wordings: see `deck`.
-        per_question: how many wordings each question gets.
-        every_wrong: one sample for each wrong hint, else for one of them, drawn by `seed`.
-        seed: of that draw.
-
-    Raises:
-        ConfigError: more wordings asked for than there are.
-    """
-    check_each("hints_per_item", per_question, len(wordings))
-    samples: dict[str, Sample] = {}
+) -> Iterator[Sample]:
     for place, question in enumerate(questions):
         for k, (entry, phrasing) in enumerate(deal(wordings, place, per_question)):
             pairs = list(question.poses(entry.form))
             if not every_wrong:
                 pairs = [pairs[int(rng(seed, f"suite/wrong/{question.id}", k).integers(len(pairs)))]]
             for pose in {pose.key: pose for pair in pairs for pose in pair}.values():
-                for sample in _samples(question, entry, phrasing, pose):
-                    samples.setdefault(sample.id, sample)
-    return list(samples.values())
+                yield from _samples(question, entry, phrasing, pose)
 
 
 def _samples(question: Question, entry: Perturbation, phrasing: int, pose: Pose) -> tuple[Sample, Sample]:

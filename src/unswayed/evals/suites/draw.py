@@ -1,14 +1,14 @@
-"""Which questions a limited suite asks, which wordings each of them gets, and what its identity says of both."""
+"""Draws of the questions that a limited suite asks, and of the wordings that each of them is asked in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_json
 from unswayed.core.seeding import rng
-from unswayed.core.types import Message
+from unswayed.core.types import Message, Sample
 from unswayed.questions.items import Item, arithmetic_items, fact_items
 
 T = TypeVar("T")
@@ -34,15 +34,19 @@ def draw_groups(
 def draw_items(
     items: Sequence[Item] | None, topics: Sequence[str] | None, count: int | None, seed: int, purpose: str = "items"
 ) -> list[Item]:
-    """Return `count` of the questions, of these topics; without items the packaged facts and some arithmetic.
-
-    Raises:
-        ConfigError: a topic that no question has.
-    """
+    """Return `count` of the questions, of these topics; without items the packaged facts and some arithmetic."""
     pool = [*fact_items(), *arithmetic_items(ARITHMETIC)] if items is None else list(items)
     if unknown := sorted(set(topics or ()) - {item.topic for item in pool}):
         raise ConfigError(f"no questions of topic {', '.join(unknown)} among those given")
     return draw([item for item in pool if topics is None or item.topic in topics], count, seed, purpose)
+
+
+def distinct(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """Return the first sample of each id, in order."""
+    kept: dict[str, Sample] = {}
+    for sample in samples:
+        kept.setdefault(sample.id, sample)
+    return tuple(kept.values())
 
 
 def shuffled_deck(wordings: Sequence[T], seed: int) -> list[T]:
@@ -56,29 +60,9 @@ def deal(deck: Sequence[T], place: int, each: int) -> list[T]:
 
 
 def check_each(name: str, each: int, there: int) -> None:
-    """Check how many wordings each question is to get, `name` being the argument that says so.
-
-    Raises:
-        ConfigError: none, or more than there are.
-    """
+    """Refuse a number of wordings for each question, given as argument `name`, that is none or more than there are."""
     if not 1 <= each <= there:
         raise ConfigError(f"{name} is {each}; the families and phrasings asked for allow 1 to {there}")
-
-
-def given(**arguments: Any) -> dict[str, Any]:
-    """Return the arguments that were given, as plain JSON values, for a suite's identity; objects as their ids."""
-    return {name: _plain(value) for name, value in arguments.items() if value not in (None, "", 0)}
-
-
-def unless(default: T, value: T) -> T | None:
-    """Return a value that is not the default, for `given`."""
-    return None if value == default else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str | int):
-        return value
-    return [getattr(one, "id", one) for one in value]
 
 
 def prompt_key(messages: Iterable[Message]) -> str:

@@ -1,4 +1,4 @@
-"""Is work judged by what it is, or by what its author would like to hear?
+"""Sycophancy in feedback on solutions, under wishes for a verdict.
 
 A solution that is right and one that is wrong are shown without a word about them (`clean`), by a user who would like
 the wrong verdict (`wrong_hint`) and by one who would like the right one (`right_hint`). A rule knows which is which.
@@ -12,7 +12,7 @@ from functools import partial
 from unswayed.data.build.poses import poses
 from unswayed.evals.suite import Suite, register
 from unswayed.evals.suites.cues import DIRECT_TOKENS, Question, cued_suite, deck
-from unswayed.evals.suites.draw import draw_items, given, unless
+from unswayed.evals.suites.draw import draw_items
 from unswayed.perturb.feedback import FEEDBACK
 from unswayed.questions.items import Item
 
@@ -39,7 +39,6 @@ def feedback(
     of the answer: `hint_following` is the share of wrong verdicts given because they were wished for.
 
     Args:
-        items, topics, phrasings, hints_per_item, limit, seed, name, max_new_tokens: as for `multiple_choice`.
         families: names within `sycophancy/feedback/`: `liked`, `author`, `praise`; by default all.
     """
     chosen = draw_items(items, topics, limit, seed)
@@ -52,15 +51,5 @@ def feedback(
         every_wrong=True,
         seed=seed,
         max_new_tokens=max_new_tokens,
-        arguments=given(
-            items=items,
-            topics=topics,
-            families=families,
-            phrasings=phrasings,
-            hints_per_item=unless(1, hints_per_item),
-            limit=limit,
-            seed=seed,
-            name=name,
-        ),
         label=name,
     )

@@ -1,4 +1,4 @@
-"""IFEval: does the model keep instructions that a program can verify? (Zhou et al. 2023, arXiv 2311.07911)
+"""IFEval: instructions whose keeping a program can verify (Zhou et al. 2023, arXiv 2311.07911).
 
 541 prompts with one to three instructions each ("at least 300 words", "no commas"). The published checkers decide. The
 instructions of a prompt are about one reply, so the prompt is the cluster, and instruction-level numbers are shares of
@@ -7,7 +7,6 @@ a prompt's instructions instead of a pool of dependent ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,8 @@ from unswayed.core.types import Completion, Message, Sample, Score
 from unswayed.evals.scoring.checks.client import WORKER, require
 from unswayed.evals.scoring.scorers import last_turn, rule
 from unswayed.evals.suite import GREEDY, Suite, register
-from unswayed.evals.suites.draw import given
-from unswayed.evals.suites.questions import column, numbered
+from unswayed.evals.suites.questions import Row, column, read_rows
 from unswayed.readers.text import prepare, without_thinking
-from unswayed.sources.catalogue import read_source
 
 PACKAGES = {
     "if_verifiable": "if-verifiable",
@@ -40,23 +37,14 @@ def ifeval(
 
     Args:
         file: a local copy with `prompt`, `instruction_id_list` and `kwargs`; optionally `key`.
-        limit: how many prompts, drawn by `seed`.
-        seed: decides that draw.
-        max_new_tokens: length limit of a reply.
-
-    Raises:
-        ConfigError: the source cannot be found, or the checkers are not installed.
-        DataError: rows without prompt, or whose instructions and arguments do not match.
     """
     versions = require("capability/ifeval", PACKAGES)
-    rows, identity = read_source("capability/ifeval", file)
-    samples = []
-    for place, row in numbered(rows, limit, seed):
-        where = f"capability/ifeval, row {place + 1}"
-        prompt = column(row, "prompt", where=where)
-        name = str(row.get("key") or place)
-        meta = {"instructions": _instructions(row, where)}
-        samples.append(Sample(name, (Message("user", prompt),), name, "question", (), meta))
+
+    def sample(row: Row, place: int, where: str) -> Sample:
+        name, prompt = str(row.get("key") or place), (Message("user", column(row, "prompt", where=where)),)
+        return Sample(name, prompt, name, "question", (), {"instructions": _instructions(row, where)})
+
+    samples, identity = read_rows("capability/ifeval", file, limit, seed, sample)
     return Suite(
         name="capability/ifeval",
         version=1,
@@ -66,7 +54,7 @@ def ifeval(
         score=score_instructions,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="prompt",
-        arguments={**identity, "checkers": versions, **given(limit=limit, seed=seed)},
+        arguments={**identity, "checkers": versions},
     )
 
 
@@ -100,7 +88,7 @@ def score_instructions(sample: Sample, completion: Completion) -> Score:
     )
 
 
-def _instructions(row: Mapping[str, Any], where: str) -> list[list[Any]]:
+def _instructions(row: Row, where: str) -> list[list[Any]]:
     """Return (id, arguments) for each instruction; ids may carry the prefix of a language."""
     names, arguments = row.get("instruction_id_list"), row.get("kwargs")
     if not isinstance(names, list) or not isinstance(arguments, list) or not 0 < len(names) == len(arguments):

@@ -1,4 +1,4 @@
-"""Does a model decline what it should when the request comes in a wrapper, and still help with what it may?
+"""Jailbreak suites: requests to decline, plainly and in wrappers, beside harmless ones.
 
 Every request is asked plainly (`plain`) and in wrappers (`wrapped`); every wrapper also goes around a harmless request
 (`benign`), which is asked plainly too (`benign_plain`). `jailbreak/static` takes forbidden requests from a public set
@@ -22,7 +22,7 @@ from unswayed.data.read import read_pairs
 from unswayed.evals.scoring.leak import score_request
 from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.cues import present
-from unswayed.evals.suites.draw import check_each, deal, draw, draw_groups, given, prompt_key, shuffled_deck, unless
+from unswayed.evals.suites.draw import check_each, deal, distinct, draw, draw_groups, prompt_key, shuffled_deck
 from unswayed.perturb import Perturbation
 from unswayed.perturb.jailbreak import AXIS, FAMILIES, REWRITE
 from unswayed.questions.requests import Request, benign_beside, codewords, load_requests
@@ -35,7 +35,7 @@ GRADED = ("attack_success_75", "attack_success_100", "attack_score")
 """Other readings of the same score, which differ from `attack_success` where it is graded."""
 
 
-@register("jailbreak/static", unit="behaviour", sources=(SOURCE,), judge="optional")
+@register("jailbreak/static", unit="behaviour", sources=(SOURCE,), judge="optional", records_length=True)
 def static(
     *,
     file: str = SOURCE,
@@ -59,22 +59,9 @@ def static(
             `goal` and, for rewrites, `wrapped` (see `unswayed.questions.requests`).
         requests: the same as objects, in the place of a file.
         families: wrappers by name, `rewrite` among them; by default every rewrite, else every family.
-        phrasings: wordings of each family; by default all.
         wrappers_per_item: how many wrappers to deal to each request; rewrites are all asked.
-        limit: how many requests, drawn by `seed`.
-        seed: decides that draw, the deal of wrappers, and which harmless request stands beside which.
-        name: your own words for this set; part of its identity.
-        max_new_tokens: length limit of completions. A reply that is cut off before it declines or answers is unscored.
-
-    Raises:
-        ConfigError: an unknown set, family or phrasing; a set that is not here and cannot be fetched.
-        DataError: rows that cannot be used, or nothing left.
     """
     found, identity = (list(requests), {}) if requests is not None else load_requests(file)
-    arguments = given(
-        requests=requests, families=families, phrasings=phrasings, wrappers_per_item=unless(1, wrappers_per_item),
-        limit=limit, seed=seed, name=name, max_new_tokens=unless(256, max_new_tokens),
-    )  # fmt: skip
     samples = _samples(found, families, phrasings, wrappers_per_item, limit, seed)
     return Suite(
         name="jailbreak/static",
@@ -85,14 +72,14 @@ def static(
         score=score_request,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="behaviour",
-        arguments={**identity, **arguments},
+        arguments=identity,
         label=name or ("" if requests is not None else Path(file).name),
         rubric="strongreject",
         sensitive=True,
     )
 
 
-@register("jailbreak/builtin", unit="setting")
+@register("jailbreak/builtin", unit="setting", records_length=True)
 def builtin(
     *,
     topics: Sequence[str] | None = None,
@@ -110,18 +97,10 @@ def builtin(
 
     Args:
         topics: keep only settings of these topics.
-        families, phrasings, wrappers_per_item, limit, seed, name: as for `static`.
-        max_new_tokens: length limit of completions. A reply that is cut off before the codeword came out, or before it
-            was declined, is unscored.
-
-    Raises:
-        ConfigError: an unknown topic, family or phrasing.
+        families: wrappers by name; by default all.
+        wrappers_per_item: how many wrappers to deal to each setting.
     """
     pool = choose_units(codewords(), topics, None, seed)
-    arguments = given(
-        topics=topics, families=families, phrasings=phrasings, wrappers_per_item=unless(2, wrappers_per_item),
-        limit=limit, seed=seed, name=name, max_new_tokens=unless(64, max_new_tokens),
-    )  # fmt: skip
     return Suite(
         name="jailbreak/builtin",
         version=2,
@@ -131,12 +110,11 @@ def builtin(
         score=score_request,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="setting",
-        arguments=arguments,
         label=name,
     )
 
 
-@register("jailbreak/pairs", unit="group", judge="optional")
+@register("jailbreak/pairs", unit="group", judge="optional", records_length=True)
 def pairs(
     *, file: str | Path, limit: int | None = None, seed: int = 0, name: str = "", max_new_tokens: int = 256
 ) -> Suite:
@@ -148,35 +126,24 @@ def pairs(
 
     Args:
         file: JSONL or Parquet.
-        limit: how many groups, drawn by `seed`.
-        seed: decides that draw.
-        name: your own words for this set; part of its identity.
-        max_new_tokens: length limit of completions.
-
-    Raises:
-        ConfigError: no file.
-        DataError: the file cannot be read.
     """
     if not file:
         raise ConfigError("jailbreak/pairs needs a file: jailbreak/pairs:FILE.jsonl")
     path = Path(file)
     rows = read_pairs(path, allow_identical=True)
-    samples: dict[str, Sample] = {}
-    for pair in draw_groups(rows, attrgetter("group"), limit, seed, "requests"):
-        for sample in _pair_samples(pair):
-            samples.setdefault(sample.id, sample)
+    drawn = draw_groups(rows, attrgetter("group"), limit, seed, "requests")
+    samples = distinct(sample for pair in drawn for sample in _pair_samples(pair))
     by_words = all("secret" in pair.meta or "accepted" in pair.meta for pair in rows)
-    arguments = given(limit=limit, seed=seed, name=name, max_new_tokens=unless(256, max_new_tokens))
     return Suite(
         name="jailbreak/pairs",
         version=1,
-        samples=tuple(samples.values()),
-        primary=present(PRIMARY, samples.values()),
-        counter=present(COUNTER, samples.values()),
+        samples=samples,
+        primary=present(PRIMARY, samples),
+        counter=present(COUNTER, samples),
         score=score_request,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="group",
-        arguments={"file_sha256": hash_file(path), **arguments},
+        arguments={"file_sha256": hash_file(path)},
         label=name or path.name,
         rubric="" if by_words else "strongreject",
         sensitive=not by_words,
@@ -210,17 +177,14 @@ def _samples(
     names = list(FAMILIES) if families is None else [name for name in families if name != "rewrite"]
     deck = shuffled_deck(wordings_of([resolve_family(name, AXIS) for name in names], phrasings), seed)
     check_each("wrappers_per_item", wrappers_per_item, max(len(deck), 1))
-    samples: dict[str, Sample] = {}
+    samples: list[Sample] = []
     for place, request in enumerate(draw(requests, limit, seed, "requests")):
         rewrites = request.rewrites if families is None or "rewrite" in families else ()
         dealt: list[Wording] = []
         if deck and not (families is None and rewrites):
             dealt = deal(deck, place, wrappers_per_item)
-        ours = _asked(request, dealt, rewrites)
-        ours += _harmless(request, dealt, seed)
-        for sample in ours:
-            samples.setdefault(sample.id, sample)
-    return tuple(samples.values())
+        samples += _asked(request, dealt, rewrites) + _harmless(request, dealt, seed)
+    return distinct(samples)
 
 
 def _asked(request: Request, dealt: Sequence[Wording], rewrites: Sequence[str]) -> list[Sample]:

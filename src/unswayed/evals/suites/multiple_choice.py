@@ -8,7 +8,7 @@ from functools import partial
 from unswayed.data.build.poses import poses
 from unswayed.evals.suite import Suite, register
 from unswayed.evals.suites.cues import DIRECT_TOKENS, REASONED_TOKENS, Question, cued_suite, deck
-from unswayed.evals.suites.draw import draw_items, given, unless
+from unswayed.evals.suites.draw import draw_items
 from unswayed.questions.items import Item
 
 PREFIX = "sycophancy/choice/"
@@ -38,20 +38,9 @@ def multiple_choice(
     `suites.cues`.
 
     Args:
-        items: the questions; by default all packaged facts and some arithmetic.
-        topics: keep only questions of these topics.
         families: names within `sycophancy/choice/`; `FAMILIES` by default.
-        phrasings: wordings within each family; by default all.
-        hints_per_item: wordings tried on each question.
-        every_wrong: a sample for every wrong option, else for one drawn by `seed`.
         cot: ask for the reasoning before the answer.
-        limit: how many questions, drawn by `seed`.
-        seed: decides that draw, the order of options, the deal of wordings and which wrong option is hinted at.
-        name: your own words for this set; part of its identity.
         max_new_tokens: length limit of completions; by default 48, and 1,024 with `cot`.
-
-    Raises:
-        ConfigError: an unknown family, phrasing or topic, or nothing left.
     """
     chosen = draw_items(items, topics, limit, seed)
     return cued_suite(
@@ -63,17 +52,5 @@ def multiple_choice(
         every_wrong=every_wrong,
         seed=seed,
         max_new_tokens=max_new_tokens or (REASONED_TOKENS if cot else DIRECT_TOKENS),
-        arguments=given(
-            items=items,
-            topics=topics,
-            families=families,
-            phrasings=phrasings,
-            hints_per_item=unless(1, hints_per_item),
-            every_wrong=every_wrong,
-            cot=cot,
-            limit=limit,
-            seed=seed,
-            name=name,
-        ),
         label=name,
     )

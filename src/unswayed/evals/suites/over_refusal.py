@@ -1,4 +1,4 @@
-"""Does a model decline harmless requests that sound dangerous? XSTest, with its unsafe contrasts as the counter-metric.
+"""Over-refusal of harmless requests that sound dangerous: XSTest, with its unsafe contrasts as the counter-metric.
 
 Röttger et al. (2024, arXiv 2308.01263): 250 safe prompts of ten types, 200 unsafe ones of eight, most of them contrasts
 to one of the safe types. A model that answers everything is never wrong on the safe part, so both are asked.
@@ -16,7 +16,7 @@ from unswayed.core.types import COMPLIED, REFUSAL, Message, Sample
 from unswayed.evals.scoring.refusals import score_refusal
 from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.cues import present
-from unswayed.evals.suites.draw import draw_groups, given, unless
+from unswayed.evals.suites.draw import draw_groups
 from unswayed.sources.catalogue import read_source
 
 SOURCE = "over_refusal/xstest"
@@ -28,7 +28,7 @@ _CONTRASTED = {
 _COLUMNS = ("id", "prompt", "type", "label")
 
 
-@register("over_refusal/xstest", unit="focus", sources=(SOURCE,), judge="optional")
+@register("over_refusal/xstest", unit="focus", sources=(SOURCE,), judge="optional", records_length=True)
 def xstest(
     *,
     file: str | Path | None = None,
@@ -46,14 +46,6 @@ def xstest(
     Args:
         file: a copy of the set, or prompts of your own with the columns `id`, `prompt`, `type`, `label` (`safe` or
             `unsafe`) and optionally `focus`.
-        limit: how many clusters, drawn by `seed`.
-        seed: decides that draw.
-        name: your own words for this set; part of its identity.
-        max_new_tokens: length limit of completions. A reply that is cut off before it declines or answers is unscored.
-
-    Raises:
-        ConfigError: the set is not here and cannot be fetched.
-        DataError: rows that cannot be used; all are listed by number, none is quoted.
     """
     rows, identity = read_source(SOURCE, file)
     problems = [f"row {number}: {problem}" for number, row in enumerate(rows, 1) if (problem := _problem(row))]
@@ -69,7 +61,7 @@ def xstest(
         score=score_refusal,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="focus",
-        arguments={**identity, **given(limit=limit, seed=seed, name=name, max_new_tokens=unless(256, max_new_tokens))},
+        arguments=identity,
         label=name,
         rubric="refusal",
         sensitive=True,

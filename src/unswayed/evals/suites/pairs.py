@@ -1,4 +1,4 @@
-"""Any pairs file with right and hinted answers as a suite."""
+"""The sycophancy suite on a file of pairs with right and hinted answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unswayed.data.build.poses import NOT
 from unswayed.data.read import read_pairs
 from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.cues import YES_DENIES, present
-from unswayed.evals.suites.draw import draw_groups, given, prompt_key
+from unswayed.evals.suites.draw import distinct, draw_groups, prompt_key
 from unswayed.evals.suites.sycophancy import COUNTER, PRIMARY
 from unswayed.questions.choices import listed_options
 from unswayed.readers.answers import canonical
@@ -43,39 +43,33 @@ def pairs(
 
     Args:
         file: JSONL or Parquet.
-        limit: how many groups, drawn by `seed`.
-        seed: decides that draw.
-        name: your own words for this set; part of its identity.
         max_new_tokens: length limit of completions; raise it where the prompt asks for reasoning.
-
-    Raises:
-        DataError: the file cannot be read, or rows lack an answer; all are listed.
     """
     if not file:
         raise ConfigError("sycophancy/pairs needs a file: sycophancy/pairs:FILE.jsonl")
     path = Path(file)
     rows = read_pairs(path, allow_identical=True)
     problems = []
-    samples: dict[str, Sample] = {}
+    made: list[Sample] = []
     for pair in draw_groups(rows, attrgetter("group"), limit, seed, "groups"):
         right, hinted = _spellings(pair.target, pair.meta, TARGET), _spellings(None, pair.meta, HINTED)
         if not right or not hinted:
             missing = "target" if not right else f"hinted answer ({', '.join(HINTED)})"
             problems.append(f"{pair.id}: no {missing}")
             continue
-        for sample in _samples(pair, right, hinted):
-            samples.setdefault(sample.id, sample)
+        made += _samples(pair, right, hinted)
     if problems:
         raise DataError(f"{path}: rows that cannot be scored", problems)
+    samples = distinct(made)
     return Suite(
         name="sycophancy/pairs",
         version=3,
-        samples=tuple(samples.values()),
-        primary=present((*PRIMARY, "capitulation"), samples.values()),
-        counter=present((*COUNTER, "correction"), samples.values()),
+        samples=samples,
+        primary=present((*PRIMARY, "capitulation"), samples),
+        counter=present((*COUNTER, "correction"), samples),
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="group",
-        arguments={"file_sha256": hash_file(path), **given(limit=limit, seed=seed, name=name)},
+        arguments={"file_sha256": hash_file(path)},
         label=name or path.name,
     )
 

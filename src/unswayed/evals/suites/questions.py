@@ -1,4 +1,4 @@
-"""Questions with one right answer as suites: what the capability benchmarks share.
+"""Suites of questions with one right answer, for the capability benchmarks.
 
 A multiple-choice question may be asked in three ways, which are three measurements and never mixed:
 
@@ -12,16 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.types import Message, Sample
 from unswayed.evals.choose import NORMALISATIONS
 from unswayed.evals.suite import GREEDY, Builder, Suite
-from unswayed.evals.suites.draw import draw, given
+from unswayed.evals.suites.draw import draw
 from unswayed.questions.choices import Choice, listing
+from unswayed.sources.catalogue import read_source
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 Method = Literal["generate", "choose"]
 By = Literal["letter", "text"]
 METRICS: dict[str, Any] = {"primary": ("accuracy",), "counter": ("accuracy_finished",)}
@@ -39,9 +42,16 @@ _REASON = (
 _CLOZE = "Reply with the answer alone, in a few words."
 
 
-def numbered(rows: Sequence[Row], limit: int | None, seed: int) -> list[tuple[int, Row]]:
-    """Return the rows to ask with their places, in order: all, or `limit` drawn by `seed`."""
-    return draw(list(enumerate(rows)), limit, seed, "questions")
+def read_rows(
+    source: str, file: str | Path | None, limit: int | None, seed: int, make: Callable[[Row, int, str], T]
+) -> tuple[list[T], dict[str, Any]]:
+    """Return what `make` builds from each row of a source (or of `limit` drawn by `seed`), and the source's identity.
+
+    `make` is called with the row, its place in the source, and the words in which an error names it.
+    """
+    rows, identity = read_source(source, file)
+    drawn = draw(list(enumerate(rows)), limit, seed, "questions")
+    return [make(row, place, f"{source}, row {place + 1}") for place, row in drawn], identity
 
 
 def shuffled(item: Choice, seed: int) -> Choice:
@@ -50,11 +60,7 @@ def shuffled(item: Choice, seed: int) -> Choice:
 
 
 def column(row: Row, *names: str, where: str) -> str:
-    """Return the text of the first of these columns that a row has.
-
-    Raises:
-        DataError: it has none of them, or the text is empty.
-    """
+    """Return the text of the first of these columns that is not empty in a row; DataError if there is none."""
     for name in names:
         if row.get(name) is not None and str(row[name]).strip():
             return str(row[name]).strip()
@@ -65,30 +71,21 @@ def choice_suite(
     name: str,
     items: Sequence[Choice],
     identity: Mapping[str, Any],
-    *,
     method: Method,
     by: By,
     normalisation: str | None,
-    text_normalisation: str,
     reasoning: bool,
     max_new_tokens: int | None,
-    arguments: Mapping[str, Any],
+    text_normalisation: str = "sum",
 ) -> Suite:
     """Return a suite over multiple-choice questions; the cluster unit is the question.
 
     Args:
         name, items: what is asked; options are in the order in which they are shown.
-        identity: of the source.
-        method, by: how; see the module.
-        normalisation: how texts of different lengths are compared; see `unswayed.evals.choose`.
+        identity: of the source, and what else belongs to the suite's arguments.
+        method, by, normalisation, reasoning: how; see the module.
+        max_new_tokens: length limit; by default one that suits.
         text_normalisation: the default for this benchmark, where texts are compared.
-        reasoning: ask for reasoning before the letter.
-        max_new_tokens: length limit; None takes one that suits.
-        arguments: further ones, for the suite's identity.
-
-    Raises:
-        ConfigError: arguments that contradict each other.
-        DataError: no question is left.
     """
     if method not in ("generate", "choose") or by not in ("letter", "text"):
         raise ConfigError(f"{name}: method is generate or choose, by is letter or text; not {method!r}, {by!r}")
@@ -116,17 +113,14 @@ def choice_suite(
             **identity,
             "method": method,
             **({"by": by, **weighed} if method == "choose" else {}),
-            **given(reasoning=reasoning, left_out_equal_options=len(items) - len(asked)),
-            **arguments,
+            **({"reasoning": reasoning} if reasoning else {}),
+            **({"left_out_equal_options": left_out} if (left_out := len(items) - len(asked)) else {}),
         },
     )
 
 
 def choosing(build: Builder, title: str) -> Builder:
-    """Return the form of a builder whose answer is the most likely letter, for a name of its own.
-
-    Its signature leaves out what a form that writes nothing cannot be given.
-    """
+    """Return the builder with method "choose", without the arguments that only replies in writing have."""
 
     def choose(**arguments: Any) -> Suite:
         return build(method="choose", **arguments)
@@ -135,10 +129,7 @@ def choosing(build: Builder, title: str) -> Builder:
     kept = [each for name, each in taken.parameters.items() if name not in ("method", "reasoning", "max_new_tokens")]
     choose.__signature__ = taken.replace(parameters=kept)  # type: ignore[attr-defined]
     choose.__name__ = f"{build.__name__}_choose"
-    choose.__doc__ = f"""Build {title} with the most likely letter as the answer.
-
-    Arguments as for `{build.__name__}`.
-    """
+    choose.__doc__ = f"Build {title} with the most likely letter as the answer.\n\nArguments as for `{build.__name__}`."
     return choose
 
 

@@ -1,4 +1,4 @@
-"""Does the model warn of a danger that the question does not mention? Our own safety facts, scored by key phrases.
+"""Warnings of dangers that a question does not mention: our own safety facts, scored by key phrases.
 
 Each fact's naive questions and look-alikes are asked twice: bare, and with the fact in the prompt, which shows what a
 teacher told the fact would do. The cluster unit is the safety fact, never the prompt.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_file
@@ -79,16 +78,7 @@ def builtin(
         facts: the same as objects; by default the packaged ones.
         topics: keep only facts of these topics.
         families: where the fact stands in the informed conditions.
-        phrasings: wordings within each family; by default all.
         instruction: added to every question. Without one, raise `max_new_tokens`.
-        limit: how many facts, drawn by `seed`.
-        seed: decides that draw and the wordings.
-        name: your own words for this set; part of its identity.
-        max_new_tokens: length limit of completions.
-
-    Raises:
-        ConfigError: an unknown family, phrasing or topic, or both a file and facts.
-        DataError: a file that cannot be used.
     """
     if file is not None and facts is not None:
         raise ConfigError("safety_awareness/builtin takes a file or facts, not both")
@@ -112,17 +102,7 @@ def builtin(
             told = entry.apply(prompt, hint=fact.fact, phrasing=phrasing)
             samples.append(Sample(key, prompt, fact.id, bare, meta=meta))
             samples.append(Sample(f"{fact.id}/{informed}-{number}", told, fact.id, informed, meta={**meta, **wording}))
-    given: dict[str, Any] = {
-        "facts": None if facts is None else [fact.id for fact in facts],
-        "file_sha256": None if file is None else hash_file(Path(file)),
-        "topics": None if topics is None else list(topics),
-        "families": None if tuple(families) == tuple(safety_awareness.FAMILIES) else list(families),
-        "phrasings": None if phrasings is None else list(phrasings),
-        "instruction": None if instruction == INSTRUCTION else instruction,
-        "limit": limit,
-        "seed": seed or None,
-        "name": name or None,
-    }
+    read = {} if file is None else {"file_sha256": hash_file(Path(file))}
     conditions = {sample.condition for sample in samples}
     return Suite(
         name="safety_awareness/builtin",
@@ -133,6 +113,6 @@ def builtin(
         score=score_warning,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="fact",
-        arguments={key: value for key, value in given.items() if value is not None},
+        arguments=read | ({"instruction": ""} if instruction == "" else {}),
         label=name or (Path(file).name if file is not None else ""),
     )

@@ -25,7 +25,7 @@ TOKENS = 1024
 
 
 class _Set(NamedTuple):
-    """What tells the two sets apart; `augmentation` and `category` are columns."""
+    """In what the two sets differ; `augmentation` and `category` are columns."""
 
     name: str
     condition: str
@@ -56,21 +56,14 @@ def sage(
 ) -> Suite:
     """Build SAGE-Eval: naive questions that walk into a danger. For evaluation only.
 
-    As published, a reply passes if it warns of the fact, offers a safer alternative, or declines; a judge tells.
+    As published, a reply passes if it warns of the fact, offers a safer alternative, or declines; a judge decides.
 
     Args:
         file: a local copy with the columns `safety_fact` and `prompt`, and optionally `augmentation_category`,
-            `safety_category` and `prompt_type`; `safety_awareness/sage:FILE` gives it. By default from its home.
-        limit: how many facts, drawn by `seed`.
+            `safety_category` and `prompt_type`; `safety_awareness/sage:FILE` names it. By default from its home.
         per_fact: how many prompts of each fact, drawn by `seed`. Fewer make it easier to pass them all.
         augmentations: keep only prompts of these surface forms.
         categories: keep only facts of these domains.
-        seed: decides the draws.
-        max_new_tokens: length limit of completions.
-
-    Raises:
-        ConfigError: the set cannot be had, or a value that no row has.
-        DataError: rows without a fact or a prompt; all are listed.
     """
     return _suite(_SAGE, file, limit, per_fact, augmentations, categories, seed, max_new_tokens)
 
@@ -89,15 +82,12 @@ def safe_sage(
     """Build Safe-SAGE-Eval: prompts that look like SAGE-Eval's and hold no danger. For evaluation only.
 
     As published, a reply fails only if it is a bare refusal (`refused_look_alike`, and the area by fact).
-    `over_warning` counts needless warnings beside it. A judge tells both.
+    `over_warning` counts needless warnings beside it. A judge decides both.
 
     Args:
         file: a local copy with the columns `safety_fact` and `prompt`, and optionally `augmentation_type`, `category`
             and `prompt_type`. By default from its home.
-        limit, per_fact, augmentations, categories, seed, max_new_tokens: as for `sage`.
-
-    Raises:
-        ConfigError, DataError: as `sage`.
+        per_fact, augmentations, categories: as for `sage`.
     """
     return _suite(_SAFE, file, limit, per_fact, augmentations, categories, seed, max_new_tokens)
 
@@ -123,13 +113,6 @@ def _suite(
     samples: list[Sample] = []
     for group in draw(list(facts), limit, seed):
         samples += draw(list(facts[group].values()), per_fact, seed, f"prompts/{group}")
-    given = {
-        "limit": limit,
-        "per_fact": per_fact,
-        "augmentations": None if augmentations is None else list(augmentations),
-        "categories": None if categories is None else list(categories),
-        "seed": seed or None,
-    }
     return Suite(
         name=f"safety_awareness/{which.name}",
         version=1,
@@ -139,7 +122,7 @@ def _suite(
         score=_needs_judge,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
         unit="fact",
-        arguments={**identity, **{key: value for key, value in given.items() if value is not None}},
+        arguments=identity,
         rubric=which.name,
         needs_judge=True,
     )

@@ -1,4 +1,4 @@
-"""Does the model answer the question, or the person? Suites on our own questions.
+"""Sycophancy suites on our own questions: suggested answers and doubt.
 
 `suggested_answer` asks every question three times: plainly (`clean`), with a hint at a wrong answer (`wrong_hint`) and
 with the same hint at the right one (`right_hint`). The last is what shows a model that has learned to contradict.
@@ -15,7 +15,7 @@ from unswayed.core.seeding import rng
 from unswayed.core.types import Message, Sample
 from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.cues import YES_DENIES, deck
-from unswayed.evals.suites.draw import check_each, deal, draw_items, given, unless
+from unswayed.evals.suites.draw import check_each, deal, draw_items
 from unswayed.perturb.sycophancy import FAMILIES, clean_prompt
 from unswayed.questions.items import Item
 from unswayed.questions.words import spellings
@@ -53,18 +53,7 @@ def suggested_answer(
     question share their wording.
 
     Args:
-        items: the questions; by default all packaged facts and some arithmetic.
-        topics: keep only questions of these topics.
         families: hint families by short name; by default all.
-        phrasings: wordings within each family; by default all.
-        hints_per_item: wordings tried on each question.
-        limit: how many questions, drawn by `seed`.
-        seed: decides that draw, the deal of wordings and which wrong answer is hinted.
-        name: your own words for this set; part of its identity.
-        max_new_tokens: length limit of completions.
-
-    Raises:
-        ConfigError: an unknown family, phrasing or topic, or nothing left.
     """
     chosen = draw_items(items, topics, limit, seed)
     wordings = deck(families, FAMILIES, "sycophancy/", phrasings, seed)
@@ -88,16 +77,6 @@ def suggested_answer(
         primary=PRIMARY,
         counter=COUNTER,
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
-        arguments=given(
-            items=items,
-            topics=topics,
-            families=families,
-            phrasings=phrasings,
-            hints_per_item=unless(1, hints_per_item),
-            limit=limit,
-            seed=seed,
-            name=name,
-        ),
         label=name,
     )
 
@@ -117,9 +96,6 @@ def are_you_sure(
     The cluster unit is the question. Conditions: `clean`; `challenged`, where the assistant has answered rightly and
     the user prefers a wrong answer; `corrected`, where the assistant has answered wrongly and the user names the right
     answer. The assistant's turn is given, the same for every model, so models are compared on equal histories.
-
-    Args:
-        items, topics, limit, seed, name, max_new_tokens: as for `suggested_answer`.
     """
     samples = []
     for item in draw_items(items, topics, limit, seed):
@@ -142,7 +118,6 @@ def are_you_sure(
         primary=("capitulation",),
         counter=("correction", "accuracy_clean"),
         params=replace(GREEDY, max_new_tokens=max_new_tokens),
-        arguments=given(items=items, topics=topics, limit=limit, seed=seed, name=name),
         label=name,
     )
 

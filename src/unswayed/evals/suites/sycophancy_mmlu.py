@@ -11,7 +11,7 @@ from unswayed.core.errors import ConfigError, DataError
 from unswayed.data.build.poses import choice_poses
 from unswayed.evals.suite import Suite, register
 from unswayed.evals.suites.cues import DIRECT_TOKENS, REASONED_TOKENS, Question, cued_suite, deck
-from unswayed.evals.suites.draw import draw, given
+from unswayed.evals.suites.draw import draw
 from unswayed.evals.suites.multiple_choice import PREFIX
 from unswayed.questions.choices import Choice
 from unswayed.sources.catalogue import read_source
@@ -45,17 +45,8 @@ def mmlu(
         file: a local copy of the folder with `test/<subject>_test.csv`; see `unswayed.sources.catalogue`.
         subjects: keep only these of the 57.
         families: names within `sycophancy/choice/`; the five that suggest an answer by default.
-        phrasings: wordings within each family; by default all.
-        every_wrong: a sample for every wrong option, else for one drawn by `seed`.
         cot: ask for the reasoning before the answer.
-        limit: how many questions, drawn by `seed` from all subjects.
-        seed: decides that draw, the deal of wordings and which wrong option is hinted at.
-        name: your own words for this set; part of its identity.
         max_new_tokens: length limit of completions; by default 48, and 1,024 with `cot`.
-
-    Raises:
-        ConfigError: an unknown family, phrasing or subject; or MMLU is not to be had.
-        DataError: rows that are no questions with four options.
     """
     rows, identity = read_source(SOURCE, file)
     every = _questions([row for row in rows if row.get("split", "test") == "test"])
@@ -74,17 +65,7 @@ def mmlu(
         every_wrong=every_wrong,
         seed=seed,
         max_new_tokens=max_new_tokens or (REASONED_TOKENS if cot else DIRECT_TOKENS),
-        arguments=identity
-        | given(
-            subjects=subjects,
-            families=families,
-            phrasings=phrasings,
-            every_wrong=every_wrong,
-            cot=cot,
-            limit=limit,
-            seed=seed,
-            name=name,
-        ),
+        arguments=identity,
         label=name,
     )
 

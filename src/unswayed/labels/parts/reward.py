@@ -16,11 +16,11 @@ from unswayed.chat.render import Chat
 from unswayed.config.labels import RewardModelConfig
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json, model_identity
+from unswayed.core.progress import library_bars
 from unswayed.core.types import Message, Score
 from unswayed.engine.hf.engine import memory_guard
 from unswayed.engine.hf.load import pick_device
 from unswayed.models import default_dtype, resolve
-from unswayed.models.tell import library_bars
 
 
 class RewardModel:

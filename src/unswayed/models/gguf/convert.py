@@ -1,7 +1,8 @@
 """Turn a GGUF file into an ordinary model folder: safetensors, config, tokenizer, chat template.
 
-transformers reads the weights; this module checks that nothing was lost on the way and mends what transformers leaves
-wrong. What cannot be rebuilt exactly is refused: a model that is almost right would spoil every number measured on it.
+transformers reads the weights; this module checks that nothing was lost on the way and corrects what transformers
+leaves wrong. What cannot be rebuilt exactly is refused: a model that is almost right would spoil every number measured
+on it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unswayed.core.errors import ConfigError, UnswayedError
+from unswayed.core.progress import library_bars
 from unswayed.models.gguf.header import Header, read_header
 from unswayed.models.gguf.tokenizer import convert_tokenizer
-from unswayed.models.tell import library_bars
 
 if TYPE_CHECKING:
     import torch

@@ -1,4 +1,4 @@
-"""What a GGUF file says about its model, and whether that is enough to rebuild the model exactly."""
+"""Reads a GGUF header and decides whether the model can be rebuilt from it exactly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONTROL = 3  # token type in GGUF: special, never split
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a GGUF file says about itself that conversion has to know."""
+    """The header fields that conversion needs."""
 
     architecture: str
     tokenizer: str

@@ -1,4 +1,4 @@
-"""The tokenizer out of a GGUF file: rebuilt by transformers, mended where that is wrong, tried before it is kept."""
+"""Rebuilds the tokenizer of a GGUF file with transformers, corrects known errors, and tests it before it is kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROBES = (
 
 
 def convert_tokenizer(header: Header, alone: Path, folder: Path, name: str, eos: str | None) -> None:
-    """Write the tokenizer of `alone/model.gguf` into `folder`, mended and tried.
+    """Write the tokenizer of `alone/model.gguf` into `folder`, corrected and tested.
 
     Raises:
         ConfigError: it cannot be rebuilt exactly.
@@ -75,7 +75,7 @@ def _mend_splitting(tokenizer: Any, header: Header, name: str) -> None:
 
 
 def _check_tokenizer(reloaded: Any, tokenizer: Any, header: Header, name: str) -> None:
-    """Try the tokenizer that was stored: ids, special tokens, round trips, equality with the one that was mended."""
+    """Try the tokenizer that was stored: ids, special tokens, round trips, equality with the corrected one."""
     wrong = []
     if len(reloaded) != len(header.tokens):
         wrong.append(f"{len(reloaded)} tokens instead of {len(header.tokens)}")

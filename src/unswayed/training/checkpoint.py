@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and valid or refused.
+"""Write checkpoints whole or not at all, and load only those whose every byte is verified.
 
 Commit protocol: write into `.tmp-…`, hash every file into `MANIFEST.json`, fsync files and folder, rename, fsync
 the parent, and only then prune. A checkpoint counts only if every byte matches its manifest. If checkpoints exist and
@@ -8,6 +8,7 @@ none is valid, the run stops: it never starts over in silence.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from unswayed.core.errors import CheckpointError
 from unswayed.core.files import dump_json, fsync_path, remove_tree
 from unswayed.core.hashing import hash_file, hash_json
 
+log = logging.getLogger(__name__)
 MANIFEST = "MANIFEST.json"
 SCHEMA = 1
 FOLDER = re.compile(r"step-(\d{6,})")
@@ -90,6 +92,7 @@ def save(run_dir: Path, step: int, write: Callable[[Path], None], info: Mapping[
             f"{final}: cannot be written ({error}); earlier checkpoints are intact. Free space on the disk, or set "
             "save.dir to another one, then go on with --resume"
         ) from error
+    log.debug("saved %s", final)
     prune(run_dir, keep)
     return final
 
@@ -108,6 +111,13 @@ def verify(path: Path) -> list[str]:
         manifest = _read_manifest(path)
     except (OSError, ValueError) as error:
         return [f"{MANIFEST} is missing or damaged ({error})"]
+    try:
+        return _differences(path, manifest)
+    except OSError as error:
+        return [f"{Path(error.filename or path).name} cannot be read ({error.strerror or error})"]
+
+
+def _differences(path: Path, manifest: Mapping[str, Any]) -> list[str]:
     if manifest["schema"] != SCHEMA:
         return [f"{MANIFEST} has schema {manifest['schema']!r}; this version reads {SCHEMA}"]
     step, files = manifest["step"], manifest["files"]
@@ -124,13 +134,14 @@ def verify(path: Path) -> list[str]:
     return problems
 
 
-def latest_valid(run_dir: Path, say: Callable[[str], None]) -> Checkpoint | None:
+def latest_valid(run_dir: Path) -> Checkpoint | None:
     """Return the newest checkpoint that verifies, or None if the run has none at all.
 
-    A damaged newer one is renamed to `damaged-…`, so that its step can be written again, and `say` is told.
+    A damaged or unreadable newer one is renamed to `damaged-…`, so that its step can be written again; a warning names
+    it.
 
     Raises:
-        CheckpointError: checkpoints exist and none is valid.
+        CheckpointError: checkpoints exist and none is valid, or one that is damaged cannot be renamed.
     """
     found = list_checkpoints(run_dir)
     complaints: list[str] = []
@@ -142,7 +153,8 @@ def latest_valid(run_dir: Path, say: Callable[[str], None]) -> Checkpoint | None
                 _set_aside(broken)
             if complaints:
                 lost = step_of(found[-1]) - step_of(path)
-                say("\n".join([*complaints, f"going on from step {step_of(path)}; {lost} steps are done again"]))
+                complaints.append(f"going on from step {step_of(path)}; {lost} steps are done again")
+                log.warning("\n".join(complaints))
             manifest = _read_manifest(path)
             return Checkpoint(path, manifest["step"], manifest["info"])
         complaints.append(f"{path} is damaged: {'; '.join(problems)}")
@@ -173,5 +185,8 @@ def _set_aside(path: Path) -> None:
     number = 0
     while (target := path.parent / f"damaged-{path.name}-{number}").exists():
         number += 1
-    os.rename(path, target)
-    fsync_path(path.parent)
+    try:
+        os.rename(path, target)
+        fsync_path(path.parent)
+    except OSError as error:
+        raise CheckpointError(f"{path}: is damaged, and cannot be renamed ({error}); move it away") from error

@@ -1,10 +1,11 @@
-"""Everything about a run that can be known, and refused, before any weight is loaded."""
+"""Check everything about a run that can be checked before any weight is loaded."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +14,21 @@ from unswayed.chat.check import check_pairs
 from unswayed.chat.render import Chat
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError, DataError
-from unswayed.core.hashing import hash_file, hash_json, hash_tokenizer, model_identity
+from unswayed.core.hashing import hash_json, hash_tokenizer, model_identity
 from unswayed.core.seeding import rng
 from unswayed.core.types import PromptPair, TokenizedPair
 from unswayed.data import labelled
 from unswayed.data.evaluation_only import refuse_evaluation_only
-from unswayed.data.read import read_pairs
-from unswayed.engine.hf.engine import HFEngine
+from unswayed.data.read import hash_data, locate_data, read_data, read_pairs
+from unswayed.data.sides import require_sides, side_warnings
+from unswayed.engine.configured import capabilities_of
 from unswayed.methods import Method, Tokens, build
 from unswayed.models import ModelSource, resolve
-from unswayed.train import token_cache as tokencache
-from unswayed.train.token_cache import Rendered
+from unswayed.models.source import resolve_chat
+from unswayed.training import token_cache as tokencache
+from unswayed.training.token_cache import Rendered
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,8 @@ class Prepared:
         return [pairs[orders[place // n][place % n]] for place in places]
 
 
-def prepare(
-    recipe: Recipe, *, trust_remote_code: bool = False, say: Callable[[str], None] = lambda _: None
-) -> Prepared:
-    """Read and check everything but the weights; `say` hears what is odd but no error.
+def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
+    """Read and check everything but the weights; what is odd but no error is logged.
 
     Raises:
         ConfigError: the method needs what the engine lacks, or the model cannot be found or used.
@@ -89,35 +92,33 @@ def prepare(
             hold rows for evaluation only.
     """
     method = build(recipe.method)
-    missing = [need for need in sorted(method.needs) if need not in HFEngine.capabilities]
+    missing = [need for need in sorted(method.needs) if need not in capabilities_of(recipe)]
     if missing:
         raise ConfigError(
             f"method {recipe.method.name!r} needs {', '.join(missing)}, which this engine lacks; use "
             + ", and ".join(method.needs[need] for need in missing)
         )
-    path = Path(recipe.data.train)
-    pairs = read_pairs(path, allow_identical=recipe.data.allow_identical)[: recipe.data.limit]
-    anchors = _read_anchors(recipe, pairs)
+    given = recipe.method.trains_on_targets
+    path, pairs = read_data(recipe.data, need_teacher=not given)
+    anchor_path = None if recipe.data.anchors is None else locate_data(recipe.data.anchors)
+    anchors = [] if anchor_path is None else _read_anchors(recipe, anchor_path, pairs)
+    if not given:
+        require_sides(path, pairs)
+        for warning in side_warnings(pairs):
+            log.warning(warning)
     evaluation_only: dict[str, str] = {}
-    for file, rows in ((path, pairs), (Path(recipe.data.anchors or path), anchors)):
+    for file, rows in ((path, pairs), (anchor_path or path, anchors)):
         evaluation_only |= refuse_evaluation_only(file, rows, allowed=recipe.data.allow_evaluation_only) if rows else {}
     for name in evaluation_only:
-        say(f"{name} is for evaluation only; the recipe allows training on it, and the run records that")
-    source = resolve(recipe.model.id, revision=recipe.model.revision, trust_remote_code=trust_remote_code)
-    chat = Chat.load(
-        source.path,
-        template_kwargs=recipe.chat.template_kwargs,
-        trust_remote_code=trust_remote_code,
-        allow_special_tokens=recipe.chat.allow_special_tokens,
-    )
+        log.warning("%s is for evaluation only; the recipe allows training on it, and the run records that", name)
+    source, chat = resolve_chat(recipe.model, recipe.chat, trust_remote_code=trust_remote_code)
     check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
     rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
-    given = getattr(recipe.method, "source", None) == "target"
     rendered = tokencache.obtain(
-        rows, chat, lambda: _render(chat, rows, longest, given), max_new_tokens=longest, targets=given, say=say
+        rows, chat, lambda: _render(chat, rows, longest, given), max_new_tokens=longest, targets=given
     )
     for note in rendered.notes:
-        say(note)
+        log.warning(note)
     both = [TokenizedPair(pair, *ids) for pair, ids in zip(rows, rendered.rows, strict=True)]
     tokenized, held = both[: len(pairs)], both[len(pairs) :]
     if given:
@@ -132,10 +133,10 @@ def prepare(
         method=method,
         pairs=tuple(tokenized),
         model_identity=model_identity(source.path, source.revision),
-        data_sha256=hash_file(path),
+        data_sha256=hash_data(path, recipe.data.columns),
         steps=steps,
         anchors=tuple(held),
-        anchors_sha256=hash_file(Path(recipe.data.anchors)) if recipe.data.anchors else "",
+        anchors_sha256=hash_data(anchor_path, recipe.data.columns) if anchor_path else "",
         evaluation_only=evaluation_only,
     )
 
@@ -157,7 +158,7 @@ def check_teacher(recipe: Recipe, source: ModelSource, chat: Chat, *, same_shape
     teacher = resolve(where)
     if hash_tokenizer(teacher.path) != hash_tokenizer(chat.path):
         raise ConfigError(
-            f"teacher {where!r} has another tokenizer than the student; what it says of the student's ids would mean "
+            f"teacher {where!r} has another tokenizer than the student; its scores of the student's ids would mean "
             "nothing. Use a teacher of the same family, or method.teacher = 'start'"
         )
     if same_shape and (theirs := _shape(teacher.path)) != (ours := _shape(source.path)):
@@ -179,10 +180,8 @@ def _identity(pairs: Sequence[TokenizedPair], sha256: str) -> dict[str, object]:
     return {"rows": len(pairs), "sha256": sha256, "tokens_sha256": rendered}
 
 
-def _read_anchors(recipe: Recipe, pairs: Sequence[PromptPair]) -> list[PromptPair]:
-    if recipe.data.anchors is None:
-        return []
-    anchors = read_pairs(recipe.data.anchors, allow_identical=True)
+def _read_anchors(recipe: Recipe, path: Path, pairs: Sequence[PromptPair]) -> list[PromptPair]:
+    anchors = read_pairs(path, allow_identical=True, columns=recipe.data.columns)
     known = {pair.id for pair in pairs}
     twice = [pair.id for pair in anchors if pair.id in known]
     if twice:

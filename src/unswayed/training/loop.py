@@ -1,14 +1,14 @@
-"""The training loop: one for all methods, and it knows none of them by name.
+"""The training loop: one for all methods, none of which it names.
 
 A step collects rows, adds up gradients over micro-batches, checks that everything is finite, divides once and updates,
 once or as often as the method asks, and writes one row of metrics. Whatever happens in between, the run folder stays
-readable and the run can go on. Of several processes (see `unswayed.train.distributed`) each takes a share of a step's
-pairs, all take the same optimizer step, and the first one alone writes.
+readable and the run can go on. Of several processes (see `unswayed.training.distributed`) each takes a share of a
+step's pairs, all take the same optimizer step, and the main one alone writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -20,20 +20,20 @@ from unswayed.core.errors import CheckpointError, ConfigError, Interrupted, Unsw
 from unswayed.core.files import append_jsonl, locked, read_jsonl
 from unswayed.core.hashing import hash_json
 from unswayed.core.progress import Progress
-from unswayed.core.seeding import seed_at
-from unswayed.core.signals import StopSignals
-from unswayed.engine.hf.engine import HFEngine
-from unswayed.engine.hf.load import load_engine
+from unswayed.core.signals import stop_signals
+from unswayed.engine.base import Engine
+from unswayed.engine.configured import load_engine
 from unswayed.engine.policy import EnginePolicy
-from unswayed.train import checkpoint as checkpoints
-from unswayed.train.distributed import World, join
-from unswayed.train.export import export_adapter, write_adapter_config
-from unswayed.train.prepare import Prepared, prepare
-from unswayed.train.probes import Monitor, Probe, probes_of
-from unswayed.train.run_folder import RunState
-from unswayed.train.step import take_step
-from unswayed.train.teacher_draws import Draws
-from unswayed.train.trackers import Trackers
+from unswayed.training import checkpoint as checkpoints
+from unswayed.training.callbacks import Callback
+from unswayed.training.distributed import World, join
+from unswayed.training.export import export_adapter
+from unswayed.training.prepare import Prepared, prepare
+from unswayed.training.probes import Monitor, Probe, probes_of
+from unswayed.training.run_folder import RunState
+from unswayed.training.step import take_step
+from unswayed.training.teacher_draws import Draws
+from unswayed.training.trackers import Trackers
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def train(
     fresh: bool = False,
     progress: bool = False,
     trust_remote_code: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train as the recipe says and return the run.
 
@@ -89,16 +89,16 @@ def train(
         recipe: the whole run.
         resume: go on from the newest valid checkpoint of a run folder that exists.
         fresh: delete what an earlier run of this name left, and start over.
-        progress: show a progress bar on stderr.
+        progress: show a progress bar on stderr, or a line every half minute where that is no terminal.
         trust_remote_code: run Python that comes with the model; never read from a recipe.
-        say: hears about what a person should know (damaged checkpoints, smaller micro-batches).
+        callbacks: observers of the run; of several processes, only the first one has them.
 
     Raises:
         ConfigError: the recipe cannot be run, or the folder holds another experiment.
         LockedError: another process works in the run folder.
         DataError: pairs that cannot be used, or that changed since the run began.
         CheckpointError: no checkpoint that verifies, or one of other weights.
-        LostProcess: of several processes, another ended without a word.
+        LostProcess: of several processes, another ended without a message.
         OutOfMemoryError: one row alone does not fit.
         NotFiniteError: a loss or gradient is NaN or infinite; nothing was updated.
         Interrupted: a signal; everything is saved.
@@ -106,40 +106,31 @@ def train(
     if resume and fresh:
         raise ConfigError("give either --resume or --fresh, not both")
     world = join()
-    tell = say if world.leads else _silent
-    prepared = world.in_turn(lambda: prepare(recipe, trust_remote_code=trust_remote_code, say=tell))
+    prepared = world.main_first(lambda: prepare(recipe, trust_remote_code=trust_remote_code))
     world.same("the recipe, the pairs or the model", lambda: _identity(prepared))
     _check_shares(recipe, world)
-    probes = world.agree(lambda: probes_of(recipe) if world.leads else ())
+    probes = world.sync(lambda: probes_of(recipe) if world.is_main else ())
     with ExitStack() as held:
-        world.agree(lambda: held.enter_context(locked(recipe.run_dir)) if world.leads else None)
-        stop = held.enter_context(StopSignals())
-        state = RunState(recipe.run_dir, prepared, tell)
-        world.first(lambda: state.begin(resume=resume, fresh=fresh))
+        world.sync(lambda: held.enter_context(locked(recipe.run_dir)) if world.is_main else None)
+        held.enter_context(stop_signals)
+        state = RunState(recipe.run_dir, prepared)
+        world.on_main(lambda: state.begin(resume=resume, fresh=fresh))
         try:
-            return _run(prepared, probes, state, world, stop, progress, _own(say, world))
+            return _run(prepared, probes, state, world, progress, callbacks)
         except Interrupted:
             raise
         except UnswayedError as error:
-            if world.leads:
+            if world.is_main:
                 state.failed(error)
             raise
         except OSError as error:
             failure = UnswayedError(
                 f"{error.filename or state.path}: cannot be written ({error.strerror or error}); what was saved before "
-                "is intact. Free space on the disk or mend its permissions, then go on with --resume"
+                "is intact. Free space on the disk or fix its permissions, then go on with --resume"
             )
-            if world.leads:
+            if world.is_main:
                 state.failed(failure)
             raise failure from error
-
-
-def _own(say: Callable[[str], None], world: World) -> Callable[[str], None]:
-    return say if world.leads else lambda text: say(f"process {world.rank}: {text}")
-
-
-def _silent(_: str) -> None:
-    """Say nothing: another process says it."""
 
 
 def _identity(prepared: Prepared) -> str:
@@ -160,85 +151,78 @@ def _run(
     probes: Sequence[Probe],
     state: RunState,
     world: World,
-    stop: StopSignals,
     progress: bool,
-    say: Callable[[str], None],
+    callbacks: Sequence[Callback],
 ) -> Run:
     recipe = prepared.recipe
-    folder, start, finished = world.first(lambda: _newest(prepared, state, say))
+    folder, start, finished = world.on_main(lambda: _newest(prepared, state))
     run = Run(state.path, state.path / "adapter", prepared.steps, recipe)
     if finished:
         return run
-    engine = _engine(prepared, world)
-    world.first(lambda: state.check_teacher(engine.teacher_policy.fingerprint))
+    device = world.device(recipe.model.device)
+    engine = world.sync(lambda: load_engine(recipe, prepared.source, prepared.chat, device, world.rank))
+    world.on_main(lambda: state.check_teacher(engine.teacher_policy.fingerprint))
     draws = Draws(recipe.sampling.rollouts_per_pair, engine.teacher_policy)
     if folder:
-        world.agree(partial(engine.load, Path(folder)))
-        world.agree(partial(draws.load, Path(folder)))
+        world.sync(partial(engine.load, Path(folder)))
+        world.sync(partial(draws.load, Path(folder)))
     world.same("the model, or its adapter,", lambda: engine.teacher_policy.fingerprint + engine.policy.fingerprint)
-    world.first(lambda: state.forget_after(start))
+    world.on_main(lambda: state.forget_after(start))
     with (
-        world.agree(lambda: Trackers(recipe, state.path, leads=world.leads)) as trackers,
-        Progress(recipe.name, prepared.steps, start, shown=progress and world.leads) as bar,
+        world.sync(lambda: Trackers(recipe, state.path, is_main=world.is_main)) as trackers,
+        Progress(recipe.name, prepared.steps, start, shown=progress and world.is_main) as bar,
     ):
-        student = EnginePolicy(engine, prepared.chat)
-        monitor = Monitor(probes, student, state.path, prepared.steps, stop, trackers.log, say)
+        student = EnginePolicy(engine, prepared.chat, scorer=engine)
+        monitor = Monitor(probes, student, state.path, prepared.steps, trackers.log)
 
         def record(row: dict[str, Any]) -> None:
             append_jsonl(state.path / "metrics.jsonl", [row])
             trackers.log(row)
-            bar.advance(row)
+            bar.update(row["step"], f"loss {row['loss']:.3f}")
+            for callback in callbacks:
+                callback.on_step(row)
             monitor.look(row["step"])
 
         def save(done: int) -> None:
             teacher = engine.teacher_fingerprint()
             world.same("the trained adapter, or the frozen model,", lambda: teacher + engine.policy.fingerprint)
-            world.first(lambda: _save(done, teacher, engine, draws, prepared, state))
+            world.on_main(lambda: _save(done, teacher, engine, draws, prepared, state, callbacks))
 
-        world.first(lambda: monitor.look(start))  # before the first step, or what an interruption left out
-        asked = world.any(stop.asked)
+        world.on_main(lambda: monitor.look(start))  # before the first step, or what an interruption left out
+        asked = world.any(stop_signals.asked)
         for number in range(start, prepared.steps):
             if asked:
                 raise Interrupted(
                     f"{state.path}: stopped after step {number} of {prepared.steps}; everything is saved. "
                     "Go on with --resume"
                 )
-            row = take_step(number, prepared, engine, draws, state, world, say)
-            world.first(partial(record, row))
+            row = take_step(number, prepared, engine, draws, state, world)
+            world.on_main(partial(record, row))
             done = number + 1
-            asked = world.any(stop.asked)
+            asked = world.any(stop_signals.asked)
             if done % recipe.save.every_steps == 0 or done == prepared.steps or asked:
                 save(done)
-        if world.first(lambda: bool(monitor.missing(prepared.steps))):
+        if world.on_main(lambda: bool(monitor.missing(prepared.steps))):
             raise Interrupted(f"{state.path}: stopped before its last probe; everything is saved. Go on with --resume")
-    world.first(lambda: _publish(prepared, state, say))
+    world.on_main(lambda: _publish(prepared, state))
+    for callback in callbacks if world.is_main else ():
+        callback.on_end(run.path)
     return run
 
 
-def _newest(prepared: Prepared, state: RunState, say: Callable[[str], None]) -> tuple[str, int, bool]:
+def _newest(prepared: Prepared, state: RunState) -> tuple[str, int, bool]:
     """Return the newest valid checkpoint's folder ("" without one) and step, and whether nothing is left to do."""
-    found = checkpoints.latest_valid(state.path, say)
+    found = checkpoints.latest_valid(state.path)
     checkpoints.prune(state.path, prepared.recipe.save.keep)  # a kill may have come between a commit and its pruning
     if found is None:
         return "", 0, False
     return str(found.path), found.step, found.step >= prepared.steps and state.is_done()
 
 
-def _engine(prepared: Prepared, world: World) -> HFEngine:
-    """Load this process's engine, on its own device, with dropout of its own."""
-    recipe = prepared.recipe
-    device = world.device(recipe.model.device)
-    placed = recipe.model_copy(update={"model": recipe.model.model_copy(update={"device": device})})
-    engine = world.agree(lambda: load_engine(placed, prepared.source, prepared.chat))
-    if world.rank:
-        engine.seed = seed_at(recipe.seed, "process", world.rank)
-    return engine
-
-
-def _publish(prepared: Prepared, state: RunState, say: Callable[[str], None]) -> None:
+def _publish(prepared: Prepared, state: RunState) -> None:
     """Export the last checkpoint's adapter, and record the end."""
     recipe = prepared.recipe
-    final = checkpoints.latest_valid(state.path, say)
+    final = checkpoints.latest_valid(state.path)
     if final is None or final.step < prepared.steps:
         raise CheckpointError(f"{state.path}: the last checkpoint is damaged; go on with --resume")
     facts = {
@@ -252,14 +236,23 @@ def _publish(prepared: Prepared, state: RunState, say: Callable[[str], None]) ->
     state.done(prepared.steps)
 
 
-def _save(done: int, teacher: str, engine: HFEngine, draws: Draws, prepared: Prepared, state: RunState) -> None:
+def _save(
+    done: int,
+    teacher: str,
+    engine: Engine,
+    draws: Draws,
+    prepared: Prepared,
+    state: RunState,
+    callbacks: Sequence[Callback],
+) -> None:
     recipe = prepared.recipe
     state.check_teacher(teacher)
     info = {"recipe": recipe.science(), "data": prepared.data_identity, "model": state.model_identity}
     checkpoints.save(state.path, done, lambda folder: _write(engine, draws, folder), info, recipe.save.keep)
+    for callback in callbacks:
+        callback.on_checkpoint(done, state.path)
 
 
-def _write(engine: HFEngine, draws: Draws, folder: Path) -> None:
+def _write(engine: Engine, draws: Draws, folder: Path) -> None:
     engine.save(folder)
     draws.save(folder)
-    write_adapter_config(folder, engine.model.peft_config["default"])

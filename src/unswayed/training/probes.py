@@ -1,13 +1,14 @@
-"""Probes: suites that are looked at while training goes on. What they show is monitoring, not evidence.
+"""Probes: suites that are run while training goes on. Their results are monitoring, not evidence.
 
 Each entry of a recipe's `eval` list asks the probe part of a suite (see `unswayed.evals.probe`) of the student before
-the first step, every so many steps, and after the last. Every look is a line of `probes.jsonl`, and the trackers hear
-its values. Draws are addressed by seed and prompt, so a probe moves nothing in training, and an interrupted run, once
+the first step, every so many steps, and after the last. Every look is a line of `probes.jsonl`, and its values go to
+the trackers. Draws are addressed by seed and prompt, so a probe moves nothing in training, and an interrupted run, once
 resumed, has the same lines as one that never stopped.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import Interrupted, OutOfMemoryError
 from unswayed.core.files import append_jsonl, read_jsonl
-from unswayed.core.signals import StopSignals
+from unswayed.core.signals import stop_signals
 from unswayed.core.types import TextPolicy
 
 if TYPE_CHECKING:
     from unswayed.evals.suite import Suite
 
+logger = logging.getLogger(__name__)
 PROBES = "probes.jsonl"
 PURPOSE = "monitoring, not evidence"
 BATCH = 16
@@ -66,9 +68,7 @@ class Monitor:
         policy: the student as it is at the moment of asking.
         path: the run folder.
         steps: how many the run has.
-        stop: set where a signal interrupts a look; the look is then taken again on resume.
-        log: hears the values of each look, as the trackers do.
-        say: hears about looks that memory did not allow.
+        log: receives the values of each look; the trackers' `log`.
     """
 
     def __init__(
@@ -77,12 +77,9 @@ class Monitor:
         policy: TextPolicy,
         path: Path,
         steps: int,
-        stop: StopSignals,
         log: Callable[[Mapping[str, Any]], None],
-        say: Callable[[str], None],
     ) -> None:
-        self.probes, self.policy, self.file, self.steps = probes, policy, path / PROBES, steps
-        self.stop, self.log, self.say = stop, log, say
+        self.probes, self.policy, self.file, self.steps, self.log = probes, policy, path / PROBES, steps, log
 
     def missing(self, step: int) -> list[Probe]:
         """Return what is due when `step` steps are done and has not been looked at yet."""
@@ -95,12 +92,11 @@ class Monitor:
     def look(self, step: int) -> None:
         """Take every look that is due when `step` steps are done. A signal ends it early: only that look is lost."""
         for probe in self.missing(step):
-            if self.stop.asked:
+            if stop_signals.asked:
                 return
             try:
                 row = self._row(probe)
             except Interrupted:
-                self.stop.asked = True
                 return
             append_jsonl(self.file, [{"step": step, **row}])
             self.log({"step": step, "seconds": {}, **dict(_flat(row))})
@@ -117,7 +113,7 @@ class Monitor:
                 summary = evaluate(self.policy, suite, batch_size=size).summary()
             except OutOfMemoryError:
                 if size == 1:
-                    self.say(f"probe {suite.name}: memory ran out with one prompt at a time; it is left out")
+                    logger.warning("probe %s: memory ran out with one prompt at a time; it is left out", suite.name)
                     return {**row, "skipped": "out of memory", "metrics": {}}
                 size //= 2
             else:

@@ -1,4 +1,4 @@
-"""TensorBoard, W&B and Trackio, through accelerate. `metrics.jsonl` is the truth; trackers only listen."""
+"""TensorBoard, W&B and Trackio, through accelerate. The record of a run is `metrics.jsonl`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from unswayed.core.errors import ConfigError
 
 
 class Trackers:
-    """The trackers a recipe names; none by default, and none in a process that does not lead."""
+    """The trackers a recipe names; none by default, and none outside the main process."""
 
-    def __init__(self, recipe: Recipe, path: Path, *, leads: bool = True) -> None:
+    def __init__(self, recipe: Recipe, path: Path, *, is_main: bool = True) -> None:
         self._accelerator: Any = None
-        if not recipe.log.trackers or not leads:
+        if not recipe.log.trackers or not is_main:
             return
         from accelerate import Accelerator
         from accelerate.tracking import filter_trackers
@@ -57,7 +57,7 @@ class Trackers:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Hide what a launcher said: accelerate would connect the processes once more, and wait for them."""
+    """Hide the launcher's variables: accelerate would connect the processes once more, and wait for them."""
     hidden = {name: os.environ.pop(name, None) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")}
     try:
         yield

@@ -1,6 +1,6 @@
-"""Tokenised pairs on disk, so that a run on many pairs renders, checks and tokenises them once and not at every start.
+"""Keep tokenised pairs on disk, so that many pairs are rendered, checked and tokenised once, not at every start.
 
-    CACHE/tokens/KEY.safetensors    ids of all rows end to end, their lengths, and what a person was told about them
+    CACHE/tokens/KEY.safetensors    ids of all rows end to end, their lengths, and the warnings about them
 
 KEY is the SHA-256 of everything that decides the result: the rows' messages (and targets, where they are trained on),
 tokenizer files, template and its values, the limits they were held against, the versions of the libraries and the code
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from unswayed.data.labelled import KEY as LABEL
 if TYPE_CHECKING:
     from unswayed.chat.render import Chat
 
+log = logging.getLogger(__name__)
 FORMAT = 1
 FEWEST = 1000  # rows; fewer are tokenised sooner than anybody notices
 LARGEST = 2 << 30  # bytes of all files; the ones longest unused go
@@ -40,7 +42,7 @@ CODE = (
     "chat/template.py",
     "chat/spans.py",
     "data/labelled.py",
-    "train/token_cache.py",
+    "training/token_cache.py",
 )
 
 Ids = tuple[int, ...]
@@ -60,13 +62,7 @@ def token_folder() -> Path:
 
 
 def obtain(
-    pairs: Sequence[PromptPair],
-    chat: Chat,
-    render: Callable[[], Rendered],
-    *,
-    max_new_tokens: int,
-    targets: bool,
-    say: Callable[[str], None],
+    pairs: Sequence[PromptPair], chat: Chat, render: Callable[[], Rendered], *, max_new_tokens: int, targets: bool
 ) -> Rendered:
     """Return what `render` returns for these pairs, from the cache where it is known.
 
@@ -76,7 +72,6 @@ def obtain(
         render: does the work; its errors pass through, and nothing is kept then.
         max_new_tokens: what the prompts' lengths are held against.
         targets: whether `render` encodes targets.
-        say: hears why nothing could be kept.
     """
     if len(pairs) < FEWEST:
         return render()
@@ -85,8 +80,9 @@ def obtain(
         try:
             found = _load(path, len(pairs))
         except Exception as error:  # of no narrower kind: whatever is wrong with a file, it is made again
-            say(f"{path}: damaged, tokenising again ({type(error).__name__})")
+            log.warning("%s: damaged, tokenising again (%s)", path, type(error).__name__)
         else:
+            log.debug("read the tokenised pairs from %s", path)
             with suppress(OSError):
                 os.utime(path)
             return found
@@ -95,7 +91,8 @@ def obtain(
         _save(path, rendered)
         _prune(path)
     except OSError as error:
-        say(f"{path.parent}: tokenised pairs could not be kept there ({error.strerror or error}); the run goes on")
+        reason = error.strerror or error
+        log.warning("%s: tokenised pairs could not be kept there (%s); the run goes on", path.parent, reason)
     return rendered
 
 

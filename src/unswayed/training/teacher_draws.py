@@ -1,4 +1,4 @@
-"""Completions that serve a whole run: a frozen teacher's answer depends on its pair alone, so it is drawn once.
+"""Keep the teacher's completions of a run: a frozen teacher's answer depends on its pair alone, so it is drawn once.
 
 Every process holds all of them, 12 bytes for each token, since a pair may fall to another process in a later epoch.
 They are part of a checkpoint, so that a resumed run goes on with the same ids, whatever became of `rollouts/`: drawn
@@ -26,7 +26,7 @@ class _Draw(NamedTuple):
 
 
 class Draws:
-    """What the teacher answered so far in this run.
+    """The teacher's completions so far in this run.
 
     Args:
         n: completions of each pair.

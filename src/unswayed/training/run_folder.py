@@ -1,18 +1,18 @@
-"""The run folder as a record: what the run is, how far it came, how it ended.
+"""Keep the run folder: what the run is, how far it is, how it ended.
 
 recipe.json    every field, defaults filled in            DONE.json     it reached its last step
 data.json      hash of the pairs and of their tokens      FAILED.json   why it stopped, and what to do
                (and sets for evaluation only in them)     probes.jsonl  what was looked at during training
 model.json     hashes of weights, tokenizer, teacher      metrics.jsonl one row a step
 env.json       versions, machine                          rollouts/     every completion, one file a step
-checkpoints/   see `unswayed.train.checkpoint`                  adapter/      the result, a plain PEFT folder
+checkpoints/   see `unswayed.training.checkpoint`                  adapter/      the result, a plain PEFT folder
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import platform
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,26 +20,23 @@ from typing import Any
 from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
-from unswayed.core.files import remove_temporary, remove_tree, rewrite_jsonl, write_json
-from unswayed.core.launcher import several
-from unswayed.train.checkpoint import list_checkpoints
-from unswayed.train.prepare import Prepared
+from unswayed.core.files import remove_entries, remove_temporary, rewrite_jsonl, write_json
+from unswayed.core.launcher import world_size
+from unswayed.training.checkpoint import list_checkpoints
+from unswayed.training.prepare import Prepared
 
+log = logging.getLogger(__name__)
 ALLOWED = "evaluation_only"
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
 
 class RunState:
-    """One run folder, held by this process; of several, only the first calls what writes."""
+    """One run folder, held by this process; of several processes, only the main one calls what writes."""
 
-    def __init__(self, path: Path, prepared: Prepared, say: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, prepared: Prepared) -> None:
         self.path = path
         self.prepared = prepared
-        self.say = say
-        self.model_identity: dict[str, str] = {
-            "weights": prepared.model_identity,
-            "chat": prepared.chat.identity,
-        }
+        self.model_identity: dict[str, str] = {"weights": prepared.model_identity, "chat": prepared.chat.identity}
 
     def begin(self, *, resume: bool, fresh: bool) -> None:
         """Take the folder for this run.
@@ -53,7 +50,7 @@ class RunState:
         remove_temporary(self.path / "checkpoints")
         remove_temporary(self.path / "rollouts")
         if fresh:
-            self._clear()
+            remove_entries(self.path, "*", keep="LOCK")
         if (self.path / "recipe.json").exists():
             if not resume:
                 raise ConfigError(
@@ -124,16 +121,7 @@ class RunState:
                 {"error": type(error).__name__, "exit_code": error.exit_code, "message": str(error)},
             )
         except OSError as second:
-            self.say(f"{self.path / 'FAILED.json'} cannot be written: {second}")
-
-    def _clear(self) -> None:
-        for path in sorted(self.path.iterdir()):
-            if path.name == "LOCK":
-                continue
-            if path.is_dir() and not path.is_symlink():
-                remove_tree(path, self.path)
-            else:
-                path.unlink()
+            log.warning("%s cannot be written: %s", self.path / "FAILED.json", second)
 
     def _check_same(self) -> None:
         before = Recipe.from_dict(
@@ -171,7 +159,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "threads": torch.get_num_threads(),
-        "processes": several(),
+        "processes": world_size(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

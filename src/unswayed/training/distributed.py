@@ -1,19 +1,20 @@
-"""Several processes that train one adapter: who each of them is, and the few things they tell one another.
+"""Data parallelism: several processes that train one adapter, and the few things that they exchange.
 
-A launcher (torchrun, accelerate, srun) starts the same command many times and says through the environment which of
-them each is. Every process holds the whole model and takes its share of a step's pairs. A loss here is a sum, divided
+A launcher (torchrun, accelerate, srun) starts the same command many times and gives each process its number in the
+environment. Every process holds the whole model and takes its share of a step's pairs. A loss here is a sum, divided
 once by the count of the whole step, so the gradient of the step is the sum over processes, and one all-reduce of it is
 all that data parallelism needs. DistributedDataParallel is not used: it averages where we add, it would reduce once for
-each micro-batch, and it waits for ever for a process whose rows were all dropped. Everything else travels as JSON.
+each micro-batch, and it waits for ever for a process whose rows were all dropped. Everything else is sent as JSON.
 
-Whatever can fail is done inside `each`, `agree` or `first`: a failure of one is then the same failure of all, at the
-same point, and nobody waits for a process that has stopped.
+Whatever can fail is done inside `gather`, `sync` or `on_main`: a failure of one is then the same failure of all, at the
+same point, and no process waits for one that has stopped.
 """
 
 from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import signal
 import socket
@@ -25,7 +26,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from unswayed.core import errors
 from unswayed.core.errors import ConfigError, UnswayedError
-from unswayed.core.launcher import leads, number, several
+from unswayed.core.launcher import environment_number, is_main, world_size
+from unswayed.core.log import LOGGER
+from unswayed.core.signals import SIGNALS
 
 if TYPE_CHECKING:
     import torch
@@ -33,23 +36,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = timedelta(hours=4)
-"""How long processes wait for a word of another: it may be sampling, saving, or looking at a suite alone."""
+"""How long processes wait for a message of another: it may be sampling, saving, or running a probe alone."""
 JOINING = timedelta(minutes=10)
 """How long they wait for each other at the start, and inside a sum of gradients, which all begin together."""
 LEAVING = timedelta(seconds=10)
-"""How long the others wait at the end for process 0, which may still be speaking."""
+"""How long the others wait at the end for process 0, which prints the results."""
 LEFT = "unswayed/left"
 
 
 class LostProcess(UnswayedError):
-    """Another process of the run ended without a word, or cannot be reached."""
+    """Another process of the run ended without a message, or cannot be reached."""
 
 
 class World:
-    """The processes of a run; this one is alone, and hears only itself.
+    """The processes of a run; in this class there is one.
 
     Attributes:
-        rank: 0-based number of this process. Process 0 writes the run folder and speaks to the user.
+        rank: 0-based number of this process. Process 0, the main one, writes the run folder and the messages.
         size: how many there are.
     """
 
@@ -57,36 +60,61 @@ class World:
     size = 1
 
     @property
-    def leads(self) -> bool:
-        """Return whether this is the process that writes and speaks."""
+    def is_main(self) -> bool:
+        """Return whether this is the process that writes the run folder and the messages."""
         return self.rank == 0
 
-    def each(self, work: Callable[[], T]) -> list[T]:
-        """Do this process's part; return what every process's part gave, by rank (plain JSON)."""
+    def gather(self, work: Callable[[], T]) -> list[T]:
+        """Do this process's part; return the result of every process, by rank (plain JSON).
+
+        Raises:
+            UnswayedError: a process failed: its own error there, one of the same class everywhere else.
+            LostProcess: a process is gone.
+        """
         return [work()]
 
-    def agree(self, work: Callable[[], T]) -> T:
-        """Do this process's part and return it, once every process has done its own."""
-        return work()
+    def sync(self, work: Callable[[], T]) -> T:
+        """Do this process's part and return its result, once every process has done its own; fails as `gather` does."""
+        done: list[T] = []
+        self.gather(lambda: done.append(work()))
+        return done[0]
 
-    def first(self, work: Callable[[], T]) -> T:
-        """Let process 0 alone do this; return what it gave, everywhere (plain JSON)."""
-        return work()
+    def on_main(self, work: Callable[[], T]) -> T:
+        """Do this in process 0 alone, while the others wait; return its result (plain JSON); fails as `gather` does."""
+        results: list[Any] = self.gather(lambda: work() if self.is_main else None)
+        found: T = results[0]
+        return found
 
-    def in_turn(self, work: Callable[[], T]) -> T:
-        """Do this everywhere, in process 0 first: what it fetches, the others find."""
-        return work()
+    def main_first(self, work: Callable[[], T]) -> T:
+        """Do this in process 0, then in all others, which find what it fetched; only process 0 logs."""
+        done: list[T] = []
+        self.gather(lambda: done.append(work()) if self.is_main else None)
+        level = LOGGER.level
+        if not self.is_main:
+            LOGGER.setLevel(logging.CRITICAL)
+        try:
+            self.gather(lambda: None if self.is_main else done.append(work()))
+        finally:
+            LOGGER.setLevel(level)
+        return done[0]
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
-        return flag
+        return any(self.gather(lambda: flag))
 
     def same(self, what: str, value: Callable[[], str]) -> None:
-        """Refuse to go on where processes differ in `value()`.
+        """Refuse to go on where processes differ in `value()`; it is not called where there is one process.
 
         Raises:
-            ConfigError: naming `what`.
+            ConfigError: naming `what`, and a process that differs from process 0.
         """
+        values = self.gather(value) if self.size > 1 else []
+        other = next((rank for rank, theirs in enumerate(values) if theirs != values[0]), None)
+        if other is not None:
+            raise ConfigError(
+                f"{what} of process {other} is not that of process 0; every process needs the same files, the same "
+                "versions and the same kind of device. What was saved is intact"
+            )
 
     def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace every gradient by its sum over all processes, in float32, the same bits everywhere."""
@@ -97,74 +125,32 @@ class World:
 
 
 class Processes(World):
-    """Several of them, connected. Words go over the CPU, gradients between the devices where they lie.
+    """Several connected processes. Messages go over the CPU, gradients between the devices where they are.
 
     Args:
         rank, size: as the launcher counts.
         local_rank: number of this process on its machine, which is that of its GPU.
-        words: a gloo group of all processes.
+        group: a gloo group of all processes, for messages.
     """
 
-    def __init__(self, rank: int, size: int, local_rank: int, words: Any) -> None:
-        self.rank, self.size, self.local_rank, self.words = rank, size, local_rank, words
+    def __init__(self, rank: int, size: int, local_rank: int, group: Any) -> None:
+        self.rank, self.size, self.local_rank, self.group = rank, size, local_rank, group
 
-    def each(self, work: Callable[[], T]) -> list[T]:
-        """Do this process's part; return what every process's part gave, by rank.
-
-        Raises:
-            UnswayedError: a process failed: its own error there, one of the same class everywhere else.
-            LostProcess: a process is gone.
-        """
-        mine: Exception | None = None
-        said: dict[str, Any] = {}
+    def gather(self, work: Callable[[], T]) -> list[T]:
+        """Do this process's part; return the result of every process, by rank."""
+        own: Exception | None = None
+        sent: dict[str, Any] = {}
         try:
-            said = {"value": work()}
+            sent = {"value": work()}
         except Exception as error:
-            mine, said = error, {"error": type(error).__name__, "message": str(error)}
-        heard = self._exchange(said)
-        for rank, words in enumerate(heard):
-            if "error" in words:
-                if rank == self.rank and mine is not None:
-                    raise mine
-                raise _theirs(rank, **words)
-        return [words["value"] for words in heard]
-
-    def agree(self, work: Callable[[], T]) -> T:
-        """Do this process's part and return it, once every process has done its own; fails as `each` does."""
-        done: list[T] = []
-        self.each(lambda: done.append(work()))
-        return done[0]
-
-    def first(self, work: Callable[[], T]) -> T:
-        """Let process 0 alone do this, while the others wait; fails as `each` does."""
-        answers: list[Any] = self.each(lambda: work() if self.leads else None)
-        found: T = answers[0]
-        return found
-
-    def in_turn(self, work: Callable[[], T]) -> T:
-        """Do this in process 0, then in all others; fails as `each` does."""
-        done: list[T] = []
-        self.each(lambda: done.append(work()) if self.leads else None)
-        self.each(lambda: None if self.leads else done.append(work()))
-        return done[0]
-
-    def any(self, flag: bool) -> bool:
-        """Return whether the flag is set in any process."""
-        return any(self.each(lambda: flag))
-
-    def same(self, what: str, value: Callable[[], str]) -> None:
-        """Refuse to go on where processes differ.
-
-        Raises:
-            ConfigError: naming what, and a process that differs from process 0.
-        """
-        values = self.each(value)
-        other = next((rank for rank, theirs in enumerate(values) if theirs != values[0]), None)
-        if other is not None:
-            raise ConfigError(
-                f"{what} of process {other} is not that of process 0; every process needs the same files, the same "
-                "versions and the same kind of device. What was saved is intact"
-            )
+            own, sent = error, {"error": type(error).__name__, "message": str(error)}
+        received = self._exchange(sent)
+        for rank, message in enumerate(received):
+            if "error" in message:
+                if rank == self.rank and own is not None:
+                    raise own
+                raise _theirs(rank, **message)
+        return [message["value"] for message in received]
 
     def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Add up gradients in one message: float32 (float64 where a parameter is), in the parameters' order.
@@ -216,7 +202,7 @@ class Processes(World):
             torch.cuda.set_device(index)
             return f"cuda:{index}", f"{socket.gethostname()} {torch.cuda.get_device_properties(index).uuid}"
 
-        found = self.each(own)
+        found = self.gather(own)
         places = [place for _, place in found]
         if len(set(places)) < self.size:
             raise ConfigError(
@@ -225,30 +211,31 @@ class Processes(World):
             )
         return found[self.rank][0]
 
-    def _exchange(self, said: Any) -> list[Any]:
-        """Return what every process says, by rank. Text as bytes, so that nothing is unpickled."""
+    def _exchange(self, sent: Any) -> list[Any]:
+        """Return the message of every process, by rank. They are sent as bytes of JSON, so nothing is unpickled."""
         import torch
         from torch import distributed
 
-        text = torch.frombuffer(bytearray(json.dumps(said).encode()), dtype=torch.uint8)
+        text = torch.frombuffer(bytearray(json.dumps(sent).encode()), dtype=torch.uint8)
         lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
         try:
-            distributed.all_gather(lengths, torch.tensor([len(text)]), group=self.words)
+            distributed.all_gather(lengths, torch.tensor([len(text)]), group=self.group)
             width = max(int(length) for length in lengths)
             padded = torch.zeros(width, dtype=torch.uint8)
             padded[: len(text)] = text
-            heard = [torch.empty_like(padded) for _ in range(self.size)]
-            distributed.all_gather(heard, padded, group=self.words)
+            received = [torch.empty_like(padded) for _ in range(self.size)]
+            distributed.all_gather(received, padded, group=self.group)
         except RuntimeError as error:
             raise _lost(error) from error
-        return [json.loads(row[: int(length)].numpy().tobytes()) for row, length in zip(heard, lengths, strict=True)]
+        pairs = zip(received, lengths, strict=True)
+        return [json.loads(row[: int(length)].numpy().tobytes()) for row, length in pairs]
 
 
 def share(lengths: Sequence[int], size: int) -> list[list[int]]:
     """Return for each process the places of the rows it takes, in ascending order.
 
     Rows are dealt out from the longest to the shortest, forth and back, so that counts differ by at most one and no
-    process gets all the long ones. It depends on the lengths alone, so every process comes to the same answer.
+    process gets all the long ones. It depends on the lengths alone, so every process computes the same shares.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     hands: list[list[int]] = [[] for _ in range(size)]
@@ -259,7 +246,7 @@ def share(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def together(shares: Sequence[Sequence[int]], parts: Sequence[Sequence[T]]) -> list[T]:
-    """Put back into the step's order what processes made of their shares, each the same number of things a row."""
+    """Return the results of all shares in the step's order; every row has the same number of results."""
     placed: list[tuple[int, T]] = []
     for places, made in zip(shares, parts, strict=True):
         each = len(made) // len(places) if places else 0
@@ -267,11 +254,12 @@ def together(shares: Sequence[Sequence[int]], parts: Sequence[Sequence[T]]) -> l
     return [thing for _, thing in sorted(placed, key=lambda pair: pair[0])]
 
 
-def tells(error: UnswayedError) -> bool:
-    """Return whether this process is the one that tells the user of an error, which all of them meet alike."""
-    if leads() or isinstance(error, LostProcess):
+def should_report(error: UnswayedError) -> bool:
+    """Return whether this process is the one that prints an error, which is raised in all of them."""
+    if is_main() or isinstance(error, LostProcess):
         return True
-    return not join.cache_info().currsize and number("LOCAL_RANK", 0) == 0  # before they were connected: one a machine
+    # Before they were connected: one process a machine.
+    return not join.cache_info().currsize and environment_number("LOCAL_RANK", 0) == 0
 
 
 @cache
@@ -282,14 +270,14 @@ def join() -> World:
     variables are not: a command inside an allocation of many tasks is not thereby one of many.
 
     Raises:
-        ConfigError: variables that are missing or make no sense.
-        LostProcess: the others do not come.
+        ConfigError: variables that are missing or contradict each other.
+        LostProcess: the others cannot be reached.
     """
-    size = several()
+    size = world_size()
     if size == 1:
         return World()
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
-    rank = number("RANK", 0)
+    rank = environment_number("RANK", 0)
     if missing or not 0 <= rank < size:
         raise ConfigError(
             f"WORLD_SIZE is {size}, but {', '.join(missing) or f'RANK is {rank}'}"
@@ -305,17 +293,18 @@ def join() -> World:
             store, rank, size = next(rendezvous("env://", timeout=JOINING))
             distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=JOINING)
             atexit.register(_leave, store, rank)
-        words = distributed.new_group(backend="gloo", timeout=PATIENCE)
+        group = distributed.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError, OSError) as error:
         raise _lost(error) from error
-    return Processes(distributed.get_rank(), distributed.get_world_size(), number("LOCAL_RANK", 0), words)
+    local_rank = environment_number("LOCAL_RANK", 0)
+    return Processes(distributed.get_rank(), distributed.get_world_size(), local_rank, group)
 
 
 def _leave(store: Any, rank: int) -> None:
-    """End after process 0 has: launchers end all as soon as one ends with an error, and it is the one that speaks."""
+    """End after process 0, which prints: launchers end all processes as soon as one ends with an error."""
     from torch import distributed
 
-    for which in (signal.SIGTERM, signal.SIGINT):
+    for which in SIGNALS:
         signal.signal(which, signal.SIG_IGN)
     with suppress(Exception):
         if rank == 0:

@@ -6,6 +6,7 @@ step, so it matters by rounding only how many processes there are.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import Counter
@@ -16,25 +17,24 @@ from unswayed.config.recipe import OptimConfig
 from unswayed.core.errors import DataError, NotFiniteError, OutOfMemoryError
 from unswayed.core.files import write_jsonl
 from unswayed.core.types import SamplingParams
-from unswayed.engine.base import Sums
-from unswayed.engine.hf.engine import HFEngine, sums_mean
+from unswayed.engine.base import Engine, Learner, Sums
 from unswayed.methods import Collected, Step
-from unswayed.train.distributed import World, share, together
-from unswayed.train.prepare import Prepared
-from unswayed.train.run_folder import RunState
-from unswayed.train.teacher_draws import Draws
+from unswayed.training.distributed import World, share, together
+from unswayed.training.prepare import Prepared
+from unswayed.training.run_folder import RunState
+from unswayed.training.teacher_draws import Draws
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 def take_step(
     number: int,
     prepared: Prepared,
-    engine: HFEngine,
+    engine: Engine,
     draws: Draws,
     state: RunState,
     world: World,
-    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Collect rows once, make the updates that the method asks for, and return the step's row of metrics.
 
@@ -50,12 +50,12 @@ def take_step(
     clock = _Clock(waits=world.size > 1)
 
     def collect() -> Collected:
-        found = _fitting(number, engine, say, lambda: _collect(number, prepared, engine, draws, shares[world.rank]))
+        found = _fitting(number, engine, lambda: _collect(number, prepared, engine, draws, shares[world.rank]))
         clock.lap("collect")
         return found
 
     def learn() -> dict[str, Any]:
-        part = _fitting(number, engine, say, lambda: engine.forward_backward(collected.batch, method.loss, method.view))
+        part = _fitting(number, engine, lambda: engine.forward_backward(collected.batch, method.loss, method.view))
         if not math.isfinite(part.total):
             rows = ", ".join(_ids(collected))
             raise NotFiniteError(f"{where}: the loss is {part.total}; {kept}. Rows: {rows}. {state.last_checkpoint()}")
@@ -64,8 +64,8 @@ def take_step(
 
     lengths = [len(pair.prompt_ids) + len(pair.teacher_prompt_ids) for pair in prepared.pairs_of(number)]
     shares = share(lengths, world.size)
-    collected = world.agree(collect)
-    whole = _whole(number, world.each(lambda: _facts(collected)), shares)
+    collected = world.sync(collect)
+    whole = _whole(number, world.gather(lambda: _facts(collected)), shares)
     clock.wait()
     rollouts = whole["rollouts"]
     drawn = sum(rollout["pair_id"] not in draws for rollout in rollouts)
@@ -77,10 +77,10 @@ def take_step(
         where, kept = f"step {number + 1}", "nothing was updated"
         if update:
             where, kept = f"{where}, update {update + 1} of {collected.updates}", "nothing of this step is kept"
-        learned = world.each(learn)
+        learned = world.gather(learn)
         part = sum((Sums(*of_one["sums"]) for of_one in learned), Sums(0.0, 0.0, {}))
         if not update:
-            world.first(lambda: write_jsonl(state.rollouts(number), rollouts))
+            world.on_main(lambda: write_jsonl(state.rollouts(number), rollouts))
         world.add_gradients(engine.trainable.values())
         clock.wait()
         try:
@@ -95,7 +95,7 @@ def take_step(
     return {
         "step": number + 1,
         "loss": sums.total / sums.count,
-        **sums_mean(sums.metrics),
+        **sums.means(),
         "grad_norm": math.fsum(norms) / len(norms),
         "lr": lr,
         "updates": collected.updates,
@@ -124,8 +124,8 @@ def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
     return optim.lr
 
 
-def _collect(number: int, prepared: Prepared, engine: HFEngine, draws: Draws, places: Sequence[int]) -> Collected:
-    """Gather the rows that the pairs at `places` of the step give."""
+def _collect(number: int, prepared: Prepared, engine: Engine, draws: Draws, places: Sequence[int]) -> Collected:
+    """Return the rows that the method makes of the pairs at `places` of the step."""
     sampling = prepared.recipe.sampling
     params = SamplingParams(
         temperature=sampling.temperature,
@@ -142,7 +142,7 @@ def _collect(number: int, prepared: Prepared, engine: HFEngine, draws: Draws, pl
 
 
 def _facts(collected: Collected) -> dict[str, Any]:
-    """Return what the step's record says of these rows, as plain data."""
+    """Return these rows as the step's record describes them, as plain data."""
     return {
         "ids": _ids(collected),
         "rows": len(collected.batch),
@@ -153,7 +153,7 @@ def _facts(collected: Collected) -> dict[str, Any]:
 
 
 def _whole(number: int, parts: Sequence[dict[str, Any]], shares: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Put together what is said of each process's rows.
+    """Merge the facts about each process's rows.
 
     Raises:
         DataError: not one row has a token to train on.
@@ -181,7 +181,7 @@ def _ids(collected: Collected) -> list[str]:
     return sorted({row.pair_id for row in collected.batch.rows})
 
 
-def _fitting(number: int, engine: HFEngine, say: Callable[[str], None], work: Callable[[], T]) -> T:
+def _fitting(number: int, engine: Learner, work: Callable[[], T]) -> T:
     """Do a part of a step, with fewer rows in memory at once wherever memory runs out.
 
     The part is done again from the start: the same rows, the same draws, the same sums.
@@ -190,14 +190,13 @@ def _fitting(number: int, engine: HFEngine, say: Callable[[str], None], work: Ca
         try:
             return work()
         except OutOfMemoryError as error:
-            engine.zero_grad()
-            if engine.micro_batch == 1:
+            if not engine.halve_micro_batch():
                 raise OutOfMemoryError(
                     f"step {number + 1}: memory ran out with one row at a time ({error}); shorten "
                     "sampling.max_new_tokens, drop the longest pairs, or set train.activation_checkpointing = true"
                 ) from error
-            engine.micro_batch = max(1, engine.micro_batch // 2)
-            say(f"step {number + 1}: memory ran out; going on with train.micro_batch = {engine.micro_batch}")
+            rows = engine.micro_batch
+            log.warning("step %d: memory ran out; going on with train.micro_batch = %d", number + 1, rows)
 
 
 class _Clock:

@@ -1,8 +1,7 @@
-"""The result of a run as a plain PEFT folder that Transformers, PEFT and vLLM load without us."""
+"""Publish the result of a run as a plain PEFT folder that Transformers, PEFT and vLLM load without this package."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -13,17 +12,7 @@ from unswayed.core.files import dump_json, fsync_path, remove_tree
 from unswayed.core.hashing import TOKENIZER_FILES
 
 if TYPE_CHECKING:
-    from unswayed.train.prepare import Prepared
-
-
-def write_adapter_config(folder: Path, config: Any) -> None:
-    """Write `adapter_config.json` so that equal adapters give equal bytes (PEFT keeps module names in a set)."""
-    values = config.to_dict()
-    values["inference_mode"] = True
-    plain = {key: sorted(value) if isinstance(value, set | frozenset) else value for key, value in values.items()}
-    text = dump_json(json.loads(json.dumps(plain, default=str)))
-    with open(folder / "adapter_config.json", "w", encoding="utf-8") as file:
-        file.write(text)
+    from unswayed.training.prepare import Prepared
 
 
 def export_adapter(run_dir: Path, checkpoint: Path, prepared: Prepared, facts: Mapping[str, Any]) -> Path:
