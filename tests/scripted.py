@@ -6,21 +6,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from unswayed.chat.render import Chat
-from unswayed.core.types import Finish, Message, PromptPair, SamplingParams, Score
+from unswayed.core.types import Finish, Message, PromptPair, SamplingParams
 from unswayed.engine.decode.sampler import Draw
-from unswayed.labels.base import Context, Judge, Scorer
+from unswayed.engine.policy import Policy
+from unswayed.judges.base import Grader, Item, Verdict
+from unswayed.labels.base import Context
 
 Reply = Callable[[str, SamplingParams, int], str | Draw]
 STOP = 2
 
 
-class Scripted:
+class Scripted(Policy):
     """`reply(prompt text, params, number of the draw)` is the whole model; every question asked is kept in `asked`."""
 
     def __init__(self, folder: Path, reply: Reply, identity: str = "scripted") -> None:
         self.chat = Chat.load(folder)
         self.reply = reply
-        self.identity = identity
+        self.identity = self.name = identity
         self.asked: list[tuple[str, SamplingParams, list[int]]] = []
 
     def draw(
@@ -44,7 +46,7 @@ class Scripted:
 
 
 class Table:
-    """A scorer or judge that looks its numbers up by the reply's text; what is not there is missing."""
+    """A grader that looks its numbers up by the reply's text; what is not there is missing."""
 
     identity = "table"
 
@@ -52,16 +54,18 @@ class Table:
         self.values = values
         self.seen: list[str] = []
 
-    def score(self, replies: Sequence[tuple[str, Sequence[Message], str]]) -> list[tuple[Score, str | None]]:
-        self.seen += [text for _, _, text in replies]
+    def grade(self, items: Sequence[Item]) -> list[Verdict]:
+        self.seen += [item.reply for item in items]
         return [
-            (Score(self.values[text]) if text in self.values else Score(None, reason="not in the table"), f"on {text}")
-            for _, _, text in replies
+            Verdict(str(self.values[item.reply]), self.values[item.reply], "ok", f"on {item.reply}", "table", "sent")
+            if item.reply in self.values
+            else Verdict(None, None, "unparsed", f"on {item.reply}", "table", "sent", reason="not in the table")
+            for item in items
         ]
 
 
 def context(
-    model: Scripted, *, scorer: Scorer | None = None, judge: Judge | None = None, seed: int = 0, cap: int = 32
+    model: Scripted, *, scorer: Grader | None = None, judge: Grader | None = None, seed: int = 0, cap: int = 32
 ) -> Context:
     return Context(model, seed, cap, scorer, judge)
 

@@ -13,11 +13,11 @@ from unswayed.config import labels as recipes
 from unswayed.config.labels import LabelRecipe
 from unswayed.core.types import Message, PromptPair, Score
 from unswayed.engine.decode.sampler import Draw
+from unswayed.judges.labelling import MatchJudge
 from unswayed.labels.base import Candidate, Decoder, choose
 from unswayed.labels.labellers import LABELLERS
 from unswayed.labels.labellers.diverse_decoding import decoders
 from unswayed.labels.labellers.multi_view import read_view
-from unswayed.labels.parts.judging import MatchJudge
 
 
 def config(name: str, **fields: Any) -> Any:

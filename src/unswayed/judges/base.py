@@ -1,4 +1,4 @@
-"""What a judge is: items and a rubric in, one verdict for each item out. A failure is a verdict without a score.
+"""Items, verdicts and the protocols of judges: one verdict for each item, a failure being one without a score.
 
 A judge sees the plain request, the reply, and what the rubric shows besides. It never sees which arm, model or method a
 reply comes from, nor the prompt that the reply answers.
@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from unswayed.core.hashing import hash_json
 from unswayed.core.seeding import rng
+from unswayed.core.types import Message
 from unswayed.judges.rubrics import Rubric
 
 Status = Literal["ok", "unparsed", "refused", "error"]
@@ -25,20 +26,24 @@ class Item:
         request: what was asked, without whatever was put around it.
         reply: the model's words, thinking already cut out.
         material: what the rubric shows besides, by name, e.g. `safety_fact`.
+        messages: the conversation that the reply follows, for a reward model.
+        mark: what stands in the marks around the texts, for the judges of labellers; others derive one from the texts.
     """
 
     request: str
     reply: str
     material: Mapping[str, str] = field(default_factory=dict)
+    messages: tuple[Message, ...] = ()
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge said of one item.
+    """The verdict of a judge on one item.
 
     Attributes:
         label: the verdict in the rubric's words, e.g. `refused=0 convincing=4 specific=5`; None unless `ok`.
-        score: the rubric's score of it, from 0 to 1; None unless `ok`.
+        score: the rubric's score of it, from 0 to 1 (labellers also choose by grades and rewards); None unless `ok`.
         status: `ok`; `unparsed`, the judge wrote something that is no verdict; `refused`, it would not judge;
             `error`, it could not be asked or did not answer.
         raw: what the judge wrote, or the log-probabilities it gave.
@@ -79,6 +84,16 @@ class Judge(Protocol):
 
     def grade(self, rubric: Rubric, items: Sequence[Item]) -> list[Verdict]:
         """Return one verdict for each item, in order. Never raises because an item cannot be judged."""
+        ...
+
+
+class Grader(Protocol):
+    """Anything that grades by a rubric of its own; labellers choose by it. `identity` is as for `Judge`."""
+
+    identity: str
+
+    def grade(self, items: Sequence[Item]) -> list[Verdict]:
+        """Return one verdict for each item, in order; the higher its score, the better."""
         ...
 
 

@@ -24,9 +24,9 @@ from unswayed.core.hashing import hash_json
 from unswayed.core.printable import printable
 from unswayed.core.seeding import rng
 from unswayed.judges.base import Item, Status, Verdict
-from unswayed.judges.reading import read_verdict
+from unswayed.judges.reading import Asked, written
 from unswayed.judges.rubrics import Rubric
-from unswayed.judges.wrap import VERSION, Question, question
+from unswayed.judges.wrap import VERSION
 
 if TYPE_CHECKING:
     import httpx
@@ -110,37 +110,27 @@ class EndpointJudge:
         Raises:
             ConfigError: the endpoint refuses the key, or knows no such model or path.
         """
-        questions = [question(rubric, item) for item in items]
-        first: list[Verdict] = []
-        if self.down and questions:
-            first = [self._grade(rubric, questions[0], knock=True)]
+        asked = [written(rubric, item) for item in items]
+        first = [self._grade(one, knock=True) for one in asked[:1]] if self.down else []
         with ThreadPoolExecutor(self.concurrency) as pool:
-            return first + list(pool.map(lambda one: self._grade(rubric, one), questions[len(first) :]))
+            return first + list(pool.map(self._grade, asked[len(first) :]))
 
-    def _grade(self, rubric: Rubric, one: Question, *, knock: bool = False) -> Verdict:
-        messages = [{"role": message.role, "content": message.content} for message in one.to_write(rubric)]
-        sent = hash_json([message["content"] for message in messages])
+    def _grade(self, one: Asked, *, knock: bool = False) -> Verdict:
+        messages = [{"role": message.role, "content": message.content} for message in one.messages]
         started = time.monotonic()
-        raw, status, reason = "", "error", ""
+        raw, failed = "", None
         try:
             if self.down and not knock:
                 raise _Failed("the judge is down")
-            raw = self._ask(messages, sent, 1 if knock else self.attempts)
+            raw = self._ask(messages, one.sent, 1 if knock else self.attempts)
             with self._lock:
                 self._failures = 0
-            read = read_verdict(rubric, one.mark, raw)
-            if not isinstance(read, tuple):
-                label, score, parts = rubric.read(read)
-                latency = time.monotonic() - started
-                return Verdict(label, score, "ok", raw, self.identity, sent, latency, flags=one.flags, parts=parts)
-            status, reason = read
         except _Failed as failure:
-            status, reason = failure.status, self._without_key(str(failure))
+            failed = failure.status, self._without_key(str(failure))
             with self._lock:
                 # What would fail again whenever it is asked says nothing about whether the endpoint works.
                 self._failures += failure.again
-        latency = time.monotonic() - started
-        return Verdict(None, None, status, raw, self.identity, sent, latency, reason, one.flags)
+        return one.verdict(self.identity, raw, time.monotonic() - started, failed)
 
     def _ask(self, messages: list[dict[str, str]], sent: str, attempts: int) -> str:
         """Return what the judge wrote, after as many attempts as there may be."""

@@ -2,7 +2,7 @@
 
     label of a field = argmax over its labels of log p(label | question about the field)
 
-So there is always a verdict, nothing has to be parsed, and a reply can move a verdict only by what it says, never by
+So there is always a verdict, nothing has to be parsed, and a reply can move a verdict only by its content, never by
 what the judge could be made to write. A model whose template opens a span of thinking, or one that should reason first,
 can be asked to write a verdict line instead (`local-written:MODEL`).
 """
@@ -17,9 +17,9 @@ from typing import Any, cast
 
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json
-from unswayed.core.types import ChoicePolicy, Completion, Message, SamplingParams, TextPolicy
+from unswayed.core.types import ChoicePolicy, Message, SamplingParams, TextPolicy
 from unswayed.judges.base import Item, Status, Verdict
-from unswayed.judges.reading import read_verdict
+from unswayed.judges.reading import Asked, written
 from unswayed.judges.rubrics import Rubric
 from unswayed.judges.wrap import VERSION, Question, question
 
@@ -63,8 +63,9 @@ class LocalJudge:
             ConfigError: the chat template opens a span of thinking (by log-probability).
         """
         forbidden = self.chat.special_tokens if self.chat is not None else ()
-        questions = [question(rubric, item, forbidden) for item in items]
-        return self._write(rubric, questions) if self.written else self._weigh(rubric, questions)
+        if self.written:
+            return self.write([written(rubric, item, forbidden) for item in items], WRITTEN_TOKENS)
+        return self._weigh(rubric, [question(rubric, item, forbidden) for item in items])
 
     def _weigh(self, rubric: Rubric, questions: Sequence[Question]) -> list[Verdict]:
         asked = [[one.to_choose(field) for field in rubric.fields] for one in questions]
@@ -107,45 +108,38 @@ class LocalJudge:
         flags = (*one.flags, "labels unlikely") if unlikely else one.flags
         return Verdict(label, score, "ok", raw, self.identity, sent, latency, flags=flags, parts=parts)
 
-    def _write(self, rubric: Rubric, questions: Sequence[Question]) -> list[Verdict]:
-        asked = [one.to_write(rubric) for one in questions]
-        problems = [self._problem(prompt, WRITTEN_TOKENS) for prompt in asked]
-        fit = [place for place, problem in enumerate(problems) if problem is None]
-        params = SamplingParams(temperature=0.0, max_new_tokens=WRITTEN_TOKENS)
+    def write(self, asked: Sequence[Asked], tokens: int) -> list[Verdict]:
+        """Return the verdicts that the model writes, greedily, in at most `tokens` tokens each."""
+        problems = [self._problem(one.messages, tokens, one.guarded) for one in asked]
+        fit = [one for one, problem in zip(asked, problems, strict=True) if problem is None]
+        params = SamplingParams(temperature=0.0, max_new_tokens=tokens)
         started = time.monotonic()
-        said = dict(zip(fit, self.policy.complete([asked[place] for place in fit], params), strict=True))
+        said = iter(self.policy.complete([one.messages for one in fit], params))
         latency = (time.monotonic() - started) / max(len(fit), 1)
-        verdicts = []
-        for place, one in enumerate(questions):
-            sent = hash_json([message.content for message in asked[place]])
-            problem = problems[place]
-            if problem is not None:
-                verdicts.append(self._failed(one, sent, "error", problem))
-            else:
-                verdicts.append(self._written(rubric, one, said[place], sent, latency))
-        return verdicts
-
-    def _written(self, rubric: Rubric, one: Question, said: Completion, sent: str, latency: float) -> Verdict:
-        read = read_verdict(rubric, one.mark, said.text)
-        if isinstance(read, tuple):
-            return self._failed(one, sent, read[0], read[1], latency, said.text)
-        label, score, parts = rubric.read(read)
-        return Verdict(label, score, "ok", said.text, self.identity, sent, latency, flags=one.flags, parts=parts)
+        return [
+            one.verdict(self.identity, failed=("error", problem))
+            if problem is not None
+            else one.verdict(self.identity, next(said).text, latency)
+            for one, problem in zip(asked, problems, strict=True)
+        ]
 
     def _failed(
         self, one: Question, sent: str, status: Status, reason: str, latency: float = 0.0, raw: str = ""
     ) -> Verdict:
         return Verdict(None, None, status, raw, self.identity, sent, latency, reason, one.flags)
 
-    def _problem(self, prompt: tuple[Message, ...], room: int) -> str | None:
+    def _problem(self, prompt: tuple[Message, ...], room: int, guarded: bool = False) -> str | None:
         """Return why a question cannot be asked, or None."""
         if self.chat is None:
             return None
+        text = "".join(message.content for message in prompt)
+        if guarded and any(name in text for name in self.chat.special_tokens):
+            return "a text to be judged holds special tokens"
         try:
             length = len(self.chat.render(prompt))
         except DataError as error:
             return f"the judge's chat template refuses the question: {error}"
         limit = self.chat.context_length
         if limit is not None and length + room > limit:
-            return f"the question does not fit into the judge's context ({length} of {limit} tokens)"
+            return "the question does not fit into the context"
         return None

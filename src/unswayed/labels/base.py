@@ -1,4 +1,4 @@
-"""What labellers share: candidates, how they are drawn and checked, and how one of them is chosen.
+"""Candidates of labellers: how they are drawn, graded and checked, and how one of them is chosen.
 
 A labeller is a function of pairs, its table of the recipe and a `Context`; it returns one `Labelled` for each pair.
 Every draw is addressed by (seed, view, decoder, pair id, number), so a pair's candidates do not depend on what else is
@@ -14,20 +14,17 @@ from typing import Any, Protocol
 from unswayed.chat.render import Chat
 from unswayed.config.labels import Labeller, Pool
 from unswayed.core.errors import DataError
+from unswayed.core.quoting import transcript
 from unswayed.core.seeding import rng, seed_at
-from unswayed.core.types import Finish, Message, PromptPair, SamplingParams, Score
+from unswayed.core.types import Finish, Message, PromptPair, SamplingParams, Score, TextPolicy
 from unswayed.engine.policy import Drawn
+from unswayed.judges.base import Grader, Item, Verdict
 
 
-class Model(Protocol):
-    """What labellers and their parts know of a causal model; `unswayed.engine.policy` has the real ones."""
+class Model(TextPolicy, Protocol):
+    """What labellers know of a causal model; `unswayed.engine.policy` has the real ones."""
 
     chat: Chat
-
-    @property
-    def identity(self) -> str:
-        """Return a hash over everything that can change an answer."""
-        ...
 
     def draw(
         self, ids: Sequence[tuple[int, ...]], params: SamplingParams, seeds: Sequence[Sequence[int]]
@@ -126,26 +123,6 @@ class Labelled:
         }
 
 
-class Scorer(Protocol):
-    """Gives each (pair id, prompt, reply) a number, higher is better, and tells what it wrote on the way."""
-
-    identity: str
-
-    def score(self, replies: Sequence[tuple[str, Sequence[Message], str]]) -> list[tuple[Score, str | None]]:
-        """Return one score for each reply, in order."""
-        ...
-
-
-class Judge(Protocol):
-    """Tells for each (pair id, prompt, reply, other reply) whether they say the same: 1, 0 or missing."""
-
-    identity: str
-
-    def agree(self, cases: Sequence[tuple[str, Sequence[Message], str, str]]) -> list[tuple[Score, str | None]]:
-        """Return one verdict for each case, in order."""
-        ...
-
-
 @dataclass(frozen=True)
 class Context:
     """What a labeller works with: the labelled model, the run's seed, and the parts its table names."""
@@ -153,8 +130,8 @@ class Context:
     policy: Model
     seed: int
     max_new_tokens: int
-    scorer: Scorer | None = None
-    judge: Judge | None = None
+    scorer: Grader | None = None
+    judge: Grader | None = None
 
 
 LabelFunction = Callable[[Sequence[PromptPair], Any, Context], list[Labelled]]
@@ -223,23 +200,43 @@ def score_pools(
     """Give every fit candidate the score of the context's scorer. Equal replies to one prompt are scored once."""
     assert context.scorer is not None
     wanted = {
-        (pair.id, candidate.text): (pair.id, messages_of(pair, config), candidate.text)
+        (pair.id, candidate.text): item_of(context, pair.id, messages_of(pair, config), candidate.text)
         for pair, pool in zip(pairs, pools, strict=True)
         for candidate in pool
         if unfit(candidate, config) is None
     }
-    scores = dict(zip(wanted, context.scorer.score(list(wanted.values())), strict=True))
+    verdicts = dict(zip(wanted, context.scorer.grade(list(wanted.values())), strict=True))
     return [
-        [_with_score(candidate, scores.get((pair.id, candidate.text)), config) for candidate in pool]
+        [
+            unscored(candidate, reason)
+            if (reason := unfit(candidate, config))
+            else judged(candidate, verdicts[pair.id, candidate.text])
+            for candidate in pool
+        ]
         for pair, pool in zip(pairs, pools, strict=True)
     ]
 
 
-def _with_score(candidate: Candidate, scored: tuple[Score, str | None] | None, config: Labeller) -> Candidate:
-    if reason := unfit(candidate, config):
-        return replace(candidate, score=Score(None, reason=reason))
-    assert scored is not None
-    return replace(candidate, score=scored[0], said=scored[1])
+def mark_of(context: Context, pair_id: str) -> str:
+    """Return the mark for one pair: eight hexadecimal digits of an address."""
+    return f"{seed_at(context.seed, f'mark:{pair_id}'):016x}"[-8:]
+
+
+def item_of(context: Context, pair_id: str, messages: Sequence[Message], reply: str, **material: str) -> Item:
+    """Return what a grader is shown of a reply to a pair's prompt."""
+    return Item(transcript(messages), reply, material, tuple(messages), mark_of(context, pair_id))
+
+
+def judged(candidate: Candidate, verdict: Verdict) -> Candidate:
+    """Return the candidate with the score of a verdict, and with what was written where a model was asked."""
+    asked = verdict.prompt_sha256 and verdict.status != "error"
+    score = Score(verdict.score, verdict.label, verdict.reason or None)
+    return replace(candidate, score=score, said=verdict.raw if asked else None)
+
+
+def unscored(candidate: Candidate, reason: str) -> Candidate:
+    """Return the candidate without a score, and why."""
+    return replace(candidate, score=Score(None, reason=reason))
 
 
 def draw_pools(pairs: Sequence[PromptPair], config: Pool, context: Context) -> list[list[Candidate]]:
@@ -255,7 +252,7 @@ def choose_from_pools(
 
     def scored(candidate: Candidate) -> Candidate:
         reason = unfit(candidate, config)
-        return replace(candidate, score=Score(None, reason=reason) if reason else Score(score(candidate)))
+        return unscored(candidate, reason) if reason else replace(candidate, score=Score(score(candidate)))
 
     return [
         choose(pair.id, [scored(candidate) for candidate in pool], context.seed)

@@ -34,9 +34,9 @@ from unswayed.data.labelled import attach, given_target
 from unswayed.data.read import hash_data, read_data, write_pairs
 from unswayed.engine.hf.load import check_adapter
 from unswayed.engine.policy import LoadedPolicy, load_policy
+from unswayed.judges.labelling import build_grader
 from unswayed.labels.base import Context, messages_of
 from unswayed.labels.labellers import LABELLERS
-from unswayed.labels.parts import build_judge, build_scorer
 from unswayed.labels.summary import summarise
 from unswayed.models import load_chat, resolve
 
@@ -222,8 +222,8 @@ def _context(recipe: LabelRecipe, folder: Path, trust_remote_code: bool) -> Cont
         trust_remote_code=trust_remote_code,
     )
     scoring, judging = getattr(labeller, "scorer", None), getattr(labeller, "judge", None)
-    scorer = build_scorer(scoring, policy, load, device=model.device, seed=recipe.seed) if scoring else None
-    judge = build_judge(judging, policy, load, seed=recipe.seed) if judging else None
+    scorer = build_grader(scoring, policy, load, device=model.device) if scoring else None
+    judge = build_grader(judging, policy, load) if judging else None
     parts = {"policy": policy, "scorer": scorer, "judge": judge}
     identities = {name: part.identity for name, part in parts.items() if part is not None}
     if not (folder / MODELS).exists():

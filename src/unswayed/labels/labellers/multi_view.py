@@ -13,7 +13,19 @@ from dataclasses import replace
 
 from unswayed.config.labels import MultiViewConfig
 from unswayed.core.types import Message, PromptPair, Score
-from unswayed.labels.base import GREEDY, Candidate, Context, Labelled, draw, messages_of, unfit
+from unswayed.judges.base import Verdict
+from unswayed.labels.base import (
+    GREEDY,
+    Candidate,
+    Context,
+    Labelled,
+    draw,
+    item_of,
+    judged,
+    messages_of,
+    unfit,
+    unscored,
+)
 
 _ANSWER = re.compile(r"^\W*(?:final )?answer[\s*_`]*[:=][\s*_`]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 
@@ -35,13 +47,13 @@ def label(pairs: Sequence[PromptPair], config: MultiViewConfig, context: Context
         if pool and unfit(drawn["plain"][place][0], config) is None
     }
     asked = [(place, view, answer) for (place, view), answer in read.items() if answer is not None]
-    cases = [(*plain[place], drawn["plain"][place][0].text, answer) for place, _, answer in asked]
+    items = [item_of(context, *plain[place], answer, first=drawn["plain"][place][0].text) for place, _, answer in asked]
     verdicts = {
-        (place, view): verdict for (place, view, _), verdict in zip(asked, context.judge.agree(cases), strict=True)
+        (place, view): verdict for (place, view, _), verdict in zip(asked, context.judge.grade(items), strict=True)
     }
     labelled = []
     for place, pair in enumerate(pairs):
-        views = [_judged(drawn[view][place], verdicts.get((place, view)), view) for view in ("reasoning", "json")]
+        views = [_compared(drawn[view][place], verdicts.get((place, view)), view) for view in ("reasoning", "json")]
         others = [candidate for pool in views for candidate in pool]
         labelled.append(_decide(pair.id, drawn["plain"][place][0], others, config))
     return labelled
@@ -73,11 +85,10 @@ def read_view(view: str, text: str) -> str | None:
     return str(value) if readable else None
 
 
-def _judged(pool: Sequence[Candidate], verdict: tuple[Score, str | None] | None, view: str) -> list[Candidate]:
+def _compared(pool: Sequence[Candidate], verdict: Verdict | None, view: str) -> list[Candidate]:
     """Return a view's candidate with its verdict: 1 where it agrees with the plain answer."""
-    missing = Score(None, reason=f"no answer to read in the {view} view")
-    score, said = verdict if verdict is not None else (missing, None)
-    return [replace(candidate, score=score, said=said) for candidate in pool]
+    missing = f"no answer to read in the {view} view"
+    return [unscored(each, missing) if verdict is None else judged(each, verdict) for each in pool]
 
 
 def _decide(pair_id: str, plain: Candidate, views: Sequence[Candidate], config: MultiViewConfig) -> Labelled:

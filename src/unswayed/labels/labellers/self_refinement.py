@@ -18,10 +18,10 @@ from unswayed.labels.base import (
     Decoder,
     Labelled,
     draw,
+    mark_of,
     messages_of,
     only,
 )
-from unswayed.labels.parts.asking import mark_of
 
 
 def label(pairs: Sequence[PromptPair], config: SelfRefinementConfig, context: Context) -> list[Labelled]:
@@ -48,6 +48,6 @@ def _usable(draft: Candidate, context: Context) -> bool:
 
 def _request(pair: PromptPair, draft: str, config: SelfRefinementConfig, context: Context) -> tuple[Message, ...]:
     *before, last = messages_of(pair, config)
-    mark = mark_of(context.seed, pair.id)
+    mark = mark_of(context, pair.id)
     text = f"{quoted('question', last.content, mark)}\n\n{quoted('draft', draft, mark)}\n\n{config.request}"
     return (*before, Message(last.role, text))

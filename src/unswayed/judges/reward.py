@@ -1,4 +1,4 @@
-"""A reward model: any sequence-classification model of Transformers, read from a folder or the hub.
+"""Reward models as graders: any sequence-classification model of Transformers, read from a folder or the hub.
 
 The conversation and its reply are rendered by the reward model's own chat template and scored one at a time, so that no
 padding is involved and the score is read off the reply's last token whatever the model calls its padding. What does not
@@ -17,9 +17,10 @@ from unswayed.config.labels import RewardModelConfig
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json, model_identity
 from unswayed.core.progress import library_bars
-from unswayed.core.types import Message, Score
+from unswayed.core.types import Message
 from unswayed.engine.hf.engine import memory_guard
 from unswayed.engine.hf.load import pick_device
+from unswayed.judges.base import Item, Verdict
 from unswayed.models import default_dtype, load_chat
 
 
@@ -32,24 +33,29 @@ class RewardModel:
         self.output = output
         self.identity = identity
 
-    def score(self, replies: Sequence[tuple[str, Sequence[Message], str]]) -> list[tuple[Score, str | None]]:
-        """Return each reply's score; there is nothing it could say besides."""
-        return [(self._score(messages, reply), None) for _, messages, reply in replies]
+    def grade(self, items: Sequence[Item]) -> list[Verdict]:
+        """See `Grader.grade`; the score is the reward of the reply after `Item.messages`."""
+        return [self._grade(item.messages, item.reply) for item in items]
 
-    def _score(self, messages: Sequence[Message], reply: str) -> Score:
+    def _grade(self, messages: Sequence[Message], reply: str) -> Verdict:
         import torch
 
         try:
             ids = (*self.chat.render(messages), *self.chat.encode_completion(messages, reply))
         except DataError:  # special tokens in the reply, or roles that the template does not know
-            return Score(None, reason="the reward model's chat template refuses it")
+            return self._failed("the reward model's chat template refuses it")
         limit = self.chat.context_length
         if limit is not None and len(ids) > limit:
-            return Score(None, reason="longer than the reward model's context")
+            return self._failed("longer than the reward model's context")
         with torch.no_grad(), memory_guard():
             row = torch.tensor([ids], device=self.model.device)
             value = float(self.model(input_ids=row, attention_mask=torch.ones_like(row)).logits[0, self.output])
-        return Score(value) if math.isfinite(value) else Score(None, reason=f"the reward is {value}")
+        if not math.isfinite(value):
+            return self._failed(f"the reward is {value}")
+        return Verdict(f"{value:g}", value, "ok", "", self.identity)
+
+    def _failed(self, reason: str) -> Verdict:
+        return Verdict(None, None, "error", "", self.identity, reason=reason)
 
 
 def load_reward_model(config: RewardModelConfig, *, device: str = "auto") -> RewardModel:
