@@ -5,12 +5,12 @@ Defaults of the labellers are those of the entrenchment study's public code; `do
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, SerializeAsAny, model_validator
 
 from unswayed.config.document import Document
-from unswayed.config.fields import Table, operational, science
+from unswayed.config.fields import Table, by_name, enter, operational, science
 from unswayed.config.recipe import ChatConfig, DataConfig, ModelConfig
 
 RUBRIC = (
@@ -69,8 +69,15 @@ OWN_GRADE = GradeConfig(kind="grade")
 # ---- labellers
 
 
+LABELLER_CONFIGS: dict[str, type[Labeller]] = {}
+"""The tables that labelling recipes may have, by the labeller's name."""
+
+
 class Labeller(Table):
     """What all labellers share."""
+
+    if TYPE_CHECKING:
+        name: str
 
     side: Literal["prompt", "teacher_prompt"] = science("prompt", description="which prompt the completions follow")
     truncated: Literal["keep", "drop"] = science("keep", description="completions that reach the length limit")
@@ -78,6 +85,11 @@ class Labeller(Table):
     asks_anew: ClassVar[bool] = False
     """Whether the user's message is rewritten, which leaves no place for a prefill."""
     needs_target: ClassVar[bool] = False
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Enter a subclass under its name."""
+        enter(LABELLER_CONFIGS, cls)
 
 
 class Pool(Labeller):
@@ -203,20 +215,8 @@ class AntiOracleConfig(Pool):
     needs_target: ClassVar[bool] = True
 
 
-LabellerConfig = Annotated[
-    SelfConfidenceConfig
-    | DiverseDecodingConfig
-    | MultiViewConfig
-    | SelfRefinementConfig
-    | SelfRewardingConfig
-    | SelfTrainingConfig
-    | RejectionSamplingConfig
-    | RandomSelectionConfig
-    | SelfDistillationConfig
-    | OracleConfig
-    | AntiOracleConfig,
-    Field(discriminator="name"),
-]
+AnyLabeller = Annotated[SerializeAsAny[Labeller], PlainValidator(by_name(LABELLER_CONFIGS, Labeller))]
+"""A table of any of `LABELLER_CONFIGS` as they are when it is read, so that those of plug-ins count."""
 
 
 class LabelRecipe(Document):
@@ -226,7 +226,7 @@ class LabelRecipe(Document):
     model: ModelConfig = science()
     chat: ChatConfig = science(default_factory=ChatConfig)
     data: DataConfig = science()
-    labeller: LabellerConfig = science()
+    labeller: AnyLabeller = science()
     max_new_tokens: int = science(256, ge=1, description="length limit of a completion")
     eval_max_new_tokens: int = operational(
         48, ge=1, description="length limit of the evaluation to come; shorter labels would train brevity"

@@ -6,15 +6,11 @@ each other are refused here, before anything is read, with the nearest one that 
 
 from __future__ import annotations
 
-from functools import cache, reduce
-from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PlainValidator, SerializeAsAny, TypeAdapter, model_validator
+from pydantic import PlainValidator, SerializeAsAny, model_validator
 
-from unswayed.config.fields import Table, science
-from unswayed.core.errors import ConfigError
-from unswayed.core.plugins import load_installed
+from unswayed.config.fields import Table, by_name, enter, science
 
 TEACHERS = "'start', 'base', 'adapter:PATH' or 'model:PATH'"
 METHOD_CONFIGS: dict[str, type[MethodConfig]] = {}
@@ -35,11 +31,7 @@ class MethodConfig(Table):
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         """Enter a subclass under its name."""
-        if "name" not in cls.model_fields:
-            return
-        (name,) = get_args(cls.model_fields["name"].annotation)
-        if (other := METHOD_CONFIGS.setdefault(name, cls)) is not cls:
-            raise ConfigError(f"{cls.__module__}: method {name!r} is declared already, in {other.__module__}")
+        enter(METHOD_CONFIGS, cls)
 
     @property
     def samples_from(self) -> Literal["student", "teacher"] | None:
@@ -62,21 +54,7 @@ class MethodConfig(Table):
         return ""
 
 
-@cache
-def _union(*configs: type[MethodConfig]) -> TypeAdapter[MethodConfig]:
-    union: Any = Annotated[reduce(or_, configs), Field(discriminator="name")]
-    return TypeAdapter(union)
-
-
-def _read(table: Any) -> MethodConfig:
-    """Check a table by the class that has its name."""
-    if isinstance(table, MethodConfig):
-        return table
-    load_installed()
-    return _union(*METHOD_CONFIGS.values()).validate_python(table)
-
-
-AnyMethod = Annotated[SerializeAsAny[MethodConfig], PlainValidator(_read)]
+AnyMethod = Annotated[SerializeAsAny[MethodConfig], PlainValidator(by_name(METHOD_CONFIGS, MethodConfig))]
 """A table of any of `METHOD_CONFIGS` as they are when it is read, so that those of plug-ins count."""
 
 

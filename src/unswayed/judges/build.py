@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.plugins import load_installed
 from unswayed.judges.base import Judge
 from unswayed.judges.cache import CachedJudge
 from unswayed.judges.endpoint import PARAMS, EndpointJudge
@@ -25,6 +26,24 @@ from unswayed.judges.rule import RuleJudge
 KEY = "UNSWAYED_JUDGE_KEY"
 _OWN_KEYS = {"api.openai.com": "OPENAI_API_KEY"}
 """Hosts whose own variable is used where `KEY` is not set; no other host is ever sent such a key."""
+
+
+JUDGES: dict[str, Callable[[str], Judge]] = {}
+
+
+def judge_kind(name: str) -> Callable[[Callable[[str], Judge]], Callable[[str], Judge]]:
+    """Declare what builds the judges of a kind: `NAME:REST` is built by calling it with `REST`.
+
+    Raises:
+        ConfigError: the kind is there already.
+    """
+
+    def declare(build: Callable[[str], Judge]) -> Callable[[str], Judge]:
+        if name in {"rule", "local", "local-written", "openai"} or JUDGES.setdefault(name, build) is not build:
+            raise ConfigError(f"judge kind {name!r} is declared already; give yours another name")
+        return build
+
+    return declare
 
 
 def build_judge(
@@ -46,6 +65,7 @@ def build_judge(
     Raises:
         ConfigError: no such kind, model or URL.
     """
+    load_installed()
     kind, _, rest = spec.partition(":")
     if params is not None and kind != "openai":
         raise ConfigError(f"judge parameters are for endpoints; {spec} is none")
@@ -59,9 +79,12 @@ def build_judge(
     elif kind == "openai" and "@" in rest:
         model, _, url = rest.rpartition("@")
         judge = EndpointJudge(model, url, key=_key(url), params=PARAMS if params is None else params)
+    elif kind in JUDGES:
+        judge = JUDGES[kind](rest)
     else:
+        others = "".join(f", {name}:..." for name in sorted(JUDGES))
         raise ConfigError(
-            f"judge {spec!r} is none of: rule, local:MODEL, local-written:MODEL, openai:MODEL@https://HOST/v1"
+            f"judge {spec!r} is none of: rule, local:MODEL, local-written:MODEL, openai:MODEL@https://HOST/v1{others}"
         )
     return judge if cache is None else CachedJudge(judge, cache)
 

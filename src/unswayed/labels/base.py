@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from unswayed.chat.render import Chat
 from unswayed.config.labels import Labeller, Pool
-from unswayed.core.errors import DataError
+from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.quoting import transcript
 from unswayed.core.seeding import rng, seed_at
 from unswayed.core.types import Finish, Message, PromptPair, SamplingParams, Score, TextPolicy
@@ -135,6 +135,24 @@ class Context:
 
 
 LabelFunction = Callable[[Sequence[PromptPair], Any, Context], list[Labelled]]
+LABELLERS: dict[str, LabelFunction] = {}
+F = TypeVar("F", bound=LabelFunction)
+
+
+def labeller(*names: str) -> Callable[[F], F]:
+    """Declare a function as the labeller of the tables with these names.
+
+    Raises:
+        ConfigError: a name that has a labeller already.
+    """
+
+    def declare(label: F) -> F:
+        for name in names:
+            if LABELLERS.setdefault(name, label) is not label:
+                raise ConfigError(f"labeller {name!r} is declared already, in {LABELLERS[name].__module__}")
+        return label
+
+    return declare
 
 
 def messages_of(pair: PromptPair, config: Labeller) -> tuple[Message, ...]:

@@ -27,6 +27,7 @@ from unswayed.config.labels import LabelRecipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, Interrupted, UnswayedError
 from unswayed.core.files import append_jsonl, keep_whole_batches, locked, read_jsonl, remove_temporary, write_json
 from unswayed.core.hashing import hash_file
+from unswayed.core.plugins import used
 from unswayed.core.progress import Progress
 from unswayed.core.signals import stop_signals
 from unswayed.core.types import PromptPair
@@ -152,6 +153,8 @@ def _begin(prepared: PreparedLabels, out: Path, folder: Path, fresh: bool) -> No
         for name in (SUMMARY, CANDIDATES, MODELS, ABOUT):
             (folder / name).unlink(missing_ok=True)
     data = {"rows": len(prepared.pairs), "sha256": prepared.data_sha256, "chat": prepared.chat.identity}
+    found = used([LABELLERS.get(prepared.recipe.labeller.name)])
+    plugins = {"plugins": found} if found else {}
     about = folder / ABOUT
     if not about.exists():
         for stray in (out, folder / CANDIDATES):
@@ -160,7 +163,7 @@ def _begin(prepared: PreparedLabels, out: Path, folder: Path, fresh: bool) -> No
                     f"{stray} exists and no {about} says that it is this labelling; choose another name for -o, or "
                     "delete it with --fresh"
                 )
-        write_json(about, {"science": prepared.recipe.science(), "data": data, "unswayed": __version__})
+        write_json(about, {"science": prepared.recipe.science(), "data": data, **plugins, "unswayed": __version__})
         return
     before = json.loads(about.read_text(encoding="utf-8"))
     if changed := prepared.recipe.difference(before["science"]):
@@ -168,6 +171,11 @@ def _begin(prepared: PreparedLabels, out: Path, folder: Path, fresh: bool) -> No
             f"{folder} holds another labelling than this recipe's:\n  "
             + "\n  ".join(changed)
             + "\nundo the change, choose another name for -o, or start over with --fresh"
+        )
+    if before.get("plugins", {}) != found:
+        raise ConfigError(
+            f"{folder} was begun with other plug-ins, or other versions of them, than {sorted(found)}; import "
+            "the same modules, unchanged, or choose another name for -o"
         )
     if before["data"] != data:
         raise DataError(

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from unswayed.config.labels import AntiOracleConfig, LabellerConfig, Pool
+from unswayed.config.labels import AntiOracleConfig, Labeller, Pool
 from unswayed.labels.estimators import effective_k, mean_pressure
 
 
-def summarise(rows: Sequence[dict[str, Any]], config: LabellerConfig) -> dict[str, Any]:
+def summarise(rows: Sequence[dict[str, Any]], config: Labeller) -> dict[str, Any]:
     """Return the summary of finished records, one for each pair.
 
     `tied` is the share of labels that a tie decided. For labellers with a pool of independent draws, `effective_k` is

@@ -19,6 +19,7 @@ from unswayed.labels.base import (
     Labelled,
     choose,
     draw,
+    labeller,
     messages_of,
     score_pools,
 )
@@ -34,6 +35,7 @@ def decoders(config: DiverseDecodingConfig) -> list[Decoder]:
     ]
 
 
+@labeller("diverse_decoding")
 def label(pairs: Sequence[PromptPair], config: DiverseDecodingConfig, context: Context) -> list[Labelled]:
     """Draw from every decoder and choose by the scorer."""
     prompts = [(pair.id, messages_of(pair, config)) for pair in pairs]

@@ -22,6 +22,7 @@ from unswayed.labels.base import (
     draw,
     item_of,
     judged,
+    labeller,
     messages_of,
     unfit,
     unscored,
@@ -30,6 +31,7 @@ from unswayed.labels.base import (
 _ANSWER = re.compile(r"^\W*(?:final )?answer[\s*_`]*[:=][\s*_`]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 
 
+@labeller("multi_view")
 def label(pairs: Sequence[PromptPair], config: MultiViewConfig, context: Context) -> list[Labelled]:
     """Ask each pair's question in three ways and keep the plain answers that agree."""
     assert context.judge is not None

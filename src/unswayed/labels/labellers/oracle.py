@@ -19,6 +19,7 @@ from unswayed.labels.base import (
     draw_pools,
     item_of,
     judged,
+    labeller,
     messages_of,
     unfit,
     unscored,
@@ -27,6 +28,7 @@ from unswayed.labels.base import (
 NO_TARGET = "the pair has no target"
 
 
+@labeller("oracle", "anti_oracle")
 def label(pairs: Sequence[PromptPair], config: OracleConfig | AntiOracleConfig, context: Context) -> list[Labelled]:
     """Draw `config.k` completions for each pair that has a target, and choose by it."""
     assert context.judge is not None

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from unswayed.config.labels import RandomSelectionConfig
 from unswayed.core.types import PromptPair
-from unswayed.labels.base import Context, Labelled, choose_from_pools
+from unswayed.labels.base import Context, Labelled, choose_from_pools, labeller
 
 
+@labeller("random_selection")
 def label(pairs: Sequence[PromptPair], config: RandomSelectionConfig, context: Context) -> list[Labelled]:
     """Draw `config.k` completions for each pair and take one."""
     return choose_from_pools(pairs, config, context, lambda candidate: 0.0)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from unswayed.config.labels import RejectionSamplingConfig
 from unswayed.core.types import PromptPair
-from unswayed.labels.base import Context, Labelled, choose_by_scorer
+from unswayed.labels.base import Context, Labelled, choose_by_scorer, labeller
 
 
+@labeller("rejection_sampling")
 def label(pairs: Sequence[PromptPair], config: RejectionSamplingConfig, context: Context) -> list[Labelled]:
     """Draw `config.k` completions for each pair and choose by the scorer."""
     return choose_by_scorer(pairs, config, context)

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 from unswayed.config.labels import SelfConfidenceConfig
 from unswayed.core.types import PromptPair
-from unswayed.labels.base import Candidate, Context, Labelled, choose_from_pools
+from unswayed.labels.base import Candidate, Context, Labelled, choose_from_pools, labeller
 
 
+@labeller("self_confidence")
 def label(pairs: Sequence[PromptPair], config: SelfConfidenceConfig, context: Context) -> list[Labelled]:
     """Draw `config.k` completions for each pair and choose by likelihood."""
     return choose_from_pools(pairs, config, context, confidence)

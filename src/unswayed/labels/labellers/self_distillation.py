@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 from unswayed.config.labels import SelfDistillationConfig
 from unswayed.core.types import PromptPair
-from unswayed.labels.base import Context, Decoder, Labelled, draw, messages_of
+from unswayed.labels.base import Context, Decoder, Labelled, draw, labeller, messages_of
 
 WHOLE_POLICY = Decoder(1.0)
 
 
+@labeller("self_distillation")
 def label(pairs: Sequence[PromptPair], config: SelfDistillationConfig, context: Context) -> list[Labelled]:
     """Take one exact draw for each pair."""
     pools = draw(context, [(pair.id, messages_of(pair, config)) for pair in pairs], WHOLE_POLICY)

@@ -18,12 +18,14 @@ from unswayed.labels.base import (
     Decoder,
     Labelled,
     draw,
+    labeller,
     mark_of,
     messages_of,
     only,
 )
 
 
+@labeller("self_refinement")
 def label(pairs: Sequence[PromptPair], config: SelfRefinementConfig, context: Context) -> list[Labelled]:
     """Draft and refine each pair's answer."""
     drafts = [

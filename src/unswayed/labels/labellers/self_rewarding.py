@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from unswayed.config.labels import SelfRewardingConfig
 from unswayed.core.types import PromptPair
-from unswayed.labels.base import Context, Labelled, choose_by_scorer
+from unswayed.labels.base import Context, Labelled, choose_by_scorer, labeller
 
 
+@labeller("self_rewarding")
 def label(pairs: Sequence[PromptPair], config: SelfRewardingConfig, context: Context) -> list[Labelled]:
     """Draw `config.k` completions for each pair and choose by the model's own grade."""
     return choose_by_scorer(pairs, config, context)

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from unswayed.config.labels import SelfTrainingConfig
 from unswayed.core.types import PromptPair
-from unswayed.labels.base import GREEDY, Context, Labelled, draw, messages_of, only
+from unswayed.labels.base import GREEDY, Context, Labelled, draw, labeller, messages_of, only
 
 
+@labeller("self_training")
 def label(pairs: Sequence[PromptPair], config: SelfTrainingConfig, context: Context) -> list[Labelled]:
     """Take each pair's greedy completion."""
     pools = draw(context, [(pair.id, messages_of(pair, config)) for pair in pairs], GREEDY)
