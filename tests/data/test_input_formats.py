@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import runs
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.types import Message, PromptPair
 from unswayed.data.build.manifest import manifest_of
+from unswayed.data.build.pairs import build_pairs
 from unswayed.data.check import check_file
 from unswayed.data.evaluation_only import find_evaluation_only
 from unswayed.data.read import hash_data, read_pairs, scan_pairs, write_pairs
+from unswayed.questions.items import fact_items
 from unswayed.sources import hub
+from unswayed.train.prepare import prepare
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -316,3 +321,31 @@ def test_53_rows_without_a_teacher_are_written_without_one(tmp_path: Path) -> No
         write_pairs(tmp_path / name, scan.pairs, plain=scan.plain)
         again = scan_pairs(tmp_path / name, need_teacher=False)
         assert (again.pairs, again.plain) == (scan.pairs, frozenset({"a"}))
+
+
+# What training makes of them
+
+
+def test_53_sft_on_targets_prepares_plain_rows_and_other_methods_refuse_them(
+    tmp_path: Path, tiny_model_dir: Path
+) -> None:
+    rows = [{"question": f"what is {number}?", "answer": f"it is {number}"} for number in range(6)]
+    path = save(tmp_path, "csv", rows)
+    data = {"train": str(path), "columns": {"prompt": "question", "target": "answer"}}
+    prepared = prepare(runs.recipe(tmp_path, tiny_model_dir, data=data, method={"name": "sft", "source": "target"}))
+    assert all(pair.target_ids for pair in prepared.pairs)
+    assert prepared.data_sha256 == hash_data(path, data["columns"]) != hash_data(path)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"Only sft with method\.source = 'target' trains without a teacher"):
+        prepare(runs.recipe(tmp_path, tiny_model_dir, data=data))
+
+
+def test_51_training_refuses_swapped_sides_and_warns_of_likely_ones(tmp_path: Path, tiny_model_dir: Path) -> None:
+    built = build_pairs(fact_items(["food"])[:4], ["hearsay"], per_item=1)
+    sides = [replace(one, prompt=one.teacher_prompt, teacher_prompt=one.prompt) for one in built]
+    write_pairs(tmp_path / "pairs.jsonl", sides)
+    with pytest.raises(DataError, match="4 of 4 pairs have their sides swapped"):
+        prepare(runs.recipe(tmp_path, tiny_model_dir))
+    write_pairs(tmp_path / "pairs.jsonl", [replace(one, perturbation="mine/own@1") for one in sides])
+    said: list[str] = []
+    prepare(runs.recipe(tmp_path, tiny_model_dir), say=said.append)
+    assert any("the columns are swapped" in line for line in said)
