@@ -195,7 +195,7 @@ def test_a_torn_last_line_is_called_that(tmp_path: Path) -> None:
         ({"prompt": "a"}, "teacher_prompt: missing"),
         ({"teacher_prompt": "a"}, "prompt: missing"),
         ({"prompt": "a", "teacher_prompt": None}, "teacher_prompt: missing"),
-        ({"messages": []}, "the row has messages"),
+        ({"messages": []}, "messages: no user message"),
         ({**ROW, "wrapped": "c"}, "prompt: given more than once, as prompt and wrapped"),
         ({**ROW, "clean": "c"}, "teacher_prompt: given more than once, as teacher_prompt and clean"),
         ({**ROW, "privileged_context": "c"}, "given more than once, as privileged_context and teacher_prompt"),
@@ -232,8 +232,7 @@ def test_a_torn_last_line_is_called_that(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_bad_row_is_named_by_line_and_field(tmp_path: Path, row: dict[str, Any], expected: str) -> None:
     found = problems(save(tmp_path, row))
-    assert len(found) == (2 if "messages" in row else 1)
-    problem = found[0]
+    (problem,) = found
     assert problem.startswith("1: ")
     assert expected in problem
 
@@ -246,7 +245,7 @@ def test_every_problem_of_a_row_is_found(tmp_path: Path) -> None:
 
 
 def test_the_first_twenty_are_shown_and_all_are_counted(tmp_path: Path) -> None:
-    path = save(tmp_path, *({"prompt": "a"} for _ in range(57)))
+    path = save(tmp_path, *({"prompt": "a", f"column{number}": 1} for number in range(57)))
     with pytest.raises(DataError) as error:
         read_pairs(path)
     lines = str(error.value).splitlines()
@@ -278,11 +277,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         read_pairs(tmp_path / "absent.jsonl")
     with pytest.raises(DataError, match="is a folder"):
         read_pairs(tmp_path)
-    with pytest.raises(DataError, match=r"not as '\.csv'"):
-        read_pairs(save(tmp_path, ROW, name="pairs.csv"))
-    with pytest.raises(DataError, match="cannot be read as Parquet"):
+    with pytest.raises(DataError, match=r"not from '\.txt'"):
+        read_pairs(save(tmp_path, ROW, name="pairs.txt"))
+    with pytest.raises(DataError, match="not from YAML"):
+        read_pairs(save(tmp_path, ROW, name="pairs.yaml"))
+    with pytest.raises(DataError, match="not Parquet"):
         read_pairs(save(tmp_path, ROW, name="pairs.parquet"))
-    with pytest.raises(DataError, match="cannot be read as Parquet"):
+    with pytest.raises(DataError, match="No such file"):
         read_pairs(tmp_path / "absent.parquet")
 
 
@@ -350,7 +351,7 @@ def test_parquet_from_elsewhere(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([*rows, {"wrapped": "e", "clean": None, "score": float("nan")}]), path)
     found = problems(path)
     assert found[0].startswith("row 3: teacher_prompt: missing")
-    assert found[1].startswith("row 3: meta: cannot be kept as JSON")
+    assert found[1].startswith("row 3: meta: score: cannot be kept as JSON")
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def _arrow(path: Path, content: bytes) -> list[Placed]:
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
-        return list(_places(path, pq.read_table(pa.BufferReader(content))))
+        return list(_places(path, pq.ParquetFile(pa.BufferReader(content)).read()))
     except (pa.ArrowException, OSError, LookupError, TypeError) as error:
         raise ValueError(f"not Parquet: {error}") from error
 

@@ -146,7 +146,7 @@ def scan_pairs(
 
 def _not_yaml(path: Path) -> Path:
     if path.suffix.lower() in YAML:  # where an alias of an alias makes a small file endless
-        raise DataError(f"{shown(path)}: pairs are not read from YAML; keep them as .jsonl, .csv or .parquet")
+        raise DataError(f"{shown(path)}: pairs are read from .jsonl, .csv and .parquet, not from YAML")
     return path
 
 

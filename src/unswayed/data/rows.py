@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast, get_args
 
 from unswayed.core.hashing import hash_json
@@ -49,13 +49,15 @@ def parse_row(row: Mapping[str, Any], *, allow_identical: bool = False, need_tea
     problems: list[str] = []
     given = {name: value for name, value in row.items() if value is not None}
     present = _from_chat(given, problems)
-    prompt = _with_system(_side(present, PROMPT, "prompt", problems), present, problems)
+    if problems:
+        raise RowError(problems)
+    prompt = _with_system(_side(present, PROMPT, "prompt", given, problems), present, problems)
     if CONTEXT in present:
         teacher = _with_context(prompt, present, problems)
     elif not (need_teacher or has_teacher(present)) and "target" in present:
         teacher, allow_identical = prompt, True
     else:
-        teacher = _with_system(_side(present, TEACHER, "teacher_prompt", problems), present, problems)
+        teacher = _with_system(_side(present, TEACHER, "teacher_prompt", given, problems), present, problems)
     if prompt and prompt == teacher and not allow_identical:
         problems.append(
             "prompt: equals teacher_prompt, so there is nothing to learn from it; drop the row, or set "
@@ -125,8 +127,10 @@ def format_row(pair: PromptPair) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value not in (None, "", {})}
 
 
-def _side(row: Mapping[str, Any], columns: tuple[str, ...], name: str, problems: list[str]) -> tuple[Message, ...]:
-    """Return the messages of one side from whichever of its columns is there."""
+def _side(
+    row: Mapping[str, Any], columns: tuple[str, ...], name: str, given: Iterable[str], problems: list[str]
+) -> tuple[Message, ...]:
+    """Return the messages of one side from whichever of its columns is there; `given` is what the file has."""
     found = [column for column in columns if column in row]
     if len(found) == 1:
         return _messages(row[found[0]], found[0], problems)
@@ -134,7 +138,7 @@ def _side(row: Mapping[str, Any], columns: tuple[str, ...], name: str, problems:
         problems.append(f"{name}: given more than once, as {' and '.join(found)}; keep one of them")
     else:
         names = (*columns[1:], CONTEXT) if name == "teacher_prompt" else (*columns[1:], CHAT)
-        held = _cut(", ".join(row)) or "nothing"
+        held = _cut(", ".join(given)) or "nothing"
         near = next(filter(None, (did_you_mean(other, columns) for other in row if other not in RESERVED)), "")
         plain = f". {GIVEN_TARGETS[0].upper()}{GIVEN_TARGETS[1:]}" if name != "prompt" and "target" in row else ""
         problems.append(f"{name}: missing (also read as {', '.join(names)}); the row has {held}{near}{plain}")
@@ -259,7 +263,9 @@ def _meta(row: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
             json.dumps({name: value}, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             why = printable(str(error), newlines=False)
-            problems.append(f"{_cut(str(name))}: cannot be kept as JSON ({why}); write it as text, or leave it out")
+            problems.append(
+                f"meta: {_cut(str(name))}: cannot be kept as JSON ({why}); write it as text, or leave it out"
+            )
     return merged
 
 
