@@ -1,4 +1,4 @@
-"""`unswayed judge`: is a judge fit to be believed, and a sheet for the people whose labels say so."""
+"""`unswayed judge`: check a judge, and draw a sheet of replies for people to label."""
 
 from __future__ import annotations
 

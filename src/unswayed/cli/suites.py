@@ -1,4 +1,4 @@
-"""`unswayed suites`: which suites there are, what each asks and needs, and which arguments it takes."""
+"""`unswayed suites`: list the suites, what each asks and needs, and which arguments it takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The labelling of pairs as data: which labeller, which model, which parts; a TOML file of its own beside the recipe.
+"""Label recipes: which labeller, which model, which parts; a TOML file of its own beside the recipe.
 
 Defaults of the labellers are those of the entrenchment study's public code; `docs/divergences.md` lists where not.
 """
@@ -50,7 +50,7 @@ class RewardModelConfig(Table):
 
 
 class JudgeConfig(Table):
-    """Do two replies say the same? `match` compares final answers; `model` asks a causal model."""
+    """Whether two replies give the same answer: `match` compares final answers; `model` asks a causal model."""
 
     kind: Literal["match", "model"] = science("match")
     model: str | None = science(None, description="who judges; None is the labelled model itself")

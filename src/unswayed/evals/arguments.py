@@ -1,4 +1,4 @@
-"""A suite's own arguments: which there are, and what a command line (`-T NAME=VALUE`) or a recipe gives for them."""
+"""The arguments of suites, as a command line (`-T NAME=VALUE`) or a recipe sets them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from unswayed.core.errors import ConfigError
 from unswayed.evals.registry import builder
 
 OPTIONS = ("limit", "seed")
-"""Arguments of every suite that have options of their own."""
+"""Arguments of every suite that the command line has options for."""
 _PLAIN = (str, int, float, bool, Path, NoneType)
 _HOLDERS = (Union, UnionType, Sequence, list, tuple)
 
 
 def arguments_of(name: str) -> dict[str, inspect.Parameter]:
-    """Return the arguments that text can give to a suite, by name; those that take objects are Python's alone."""
+    """Return the arguments of a suite that can be written as text, by name; those that take objects are for Python."""
     found = inspect.signature(builder(name), eval_str=True).parameters.values()
     named = (each for each in found if each.kind is each.KEYWORD_ONLY or each.kind is each.POSITIONAL_OR_KEYWORD)
     return {each.name: each for each in named if each.name not in OPTIONS and _plain(each.annotation)}

@@ -1,4 +1,4 @@
-"""What can be asked: every suite with one line about it and what it needs, read without building any."""
+"""The catalogue of suites: one line about each and what it needs, read without building any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between an evaluation and a judge: what of a sample a judge sees, and what becomes of its verdict.
+"""Judging of evaluations: what of a sample a judge sees, and how its verdict becomes a score.
 
 The judge sees the plain request: `meta["request"]` where the suite gives it, else the last user message of the sample's
 twin, else of the sample itself; never the wrapper where there is one to be had. Replies that hold nothing to judge are
@@ -27,7 +27,7 @@ MATERIAL: Mapping[str, Callable[[Sample], str | None]] = {
 }
 """Where a sample holds what a rubric shows."""
 WORDS = ("secret", "accepted")
-"""What of a sample decides by itself: whether these words stand in the reply. No judge knows better."""
+"""Fields of a sample's `meta` whose words alone decide the score, by whether they stand in the reply."""
 BY_RULE = "by rule"
 VERSION = 2
 """Of the way from verdicts to scores, raised by hand whenever a reply may come to be scored otherwise."""
@@ -35,7 +35,7 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Judging:
-    """A judge at work on a suite.
+    """A suite with the judge and the rubric that score it.
 
     Attributes:
         judge, by: who judges, by what.
@@ -184,10 +184,11 @@ def plain_request(sample: Sample, twin: Sample | None) -> str:
     given = sample.meta.get("request")
     if isinstance(given, str) and given.strip():
         return given
-    return _last_user((twin or sample).messages)
+    return last_user((twin or sample).messages)
 
 
-def _last_user(messages: Sequence[Message]) -> str:
+def last_user(messages: Sequence[Message]) -> str:
+    """Return the last message of the user, "" where there is none."""
     return next((message.content for message in reversed(messages) if message.role == "user"), "")
 
 

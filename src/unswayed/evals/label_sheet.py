@@ -1,8 +1,9 @@
-"""Labels by people: a sheet to fill in that says nothing of arms and verdicts, and the file that reads it back.
+"""Labels by people: drawing a blind sheet to fill in, and reading it back.
 
-`draw_sheet` takes finished evaluations and draws replies evenly over arms and verdicts, so that rare verdicts are among
-them. The sheet (CSV) holds a question, request and reply; what they belong to is in a second file, SHEET.key.jsonl,
-which whoever labels should not look at. A drawn reply stands for `weight` replies of its arm with the same verdict.
+The sheet (CSV) shows a question, request and reply, and neither arm nor verdict. `draw_sheet` takes finished
+evaluations and draws replies evenly over arms and verdicts, so that rare verdicts are among them; what they belong to is
+in a second file, SHEET.key.jsonl, which whoever labels should not look at. A drawn reply stands for `weight` replies of
+its arm with the same verdict.
 
 Any other table with the columns `request`, `reply` and `human` is read as well (CSV or JSONL), with `arm`, `rubric`,
 `weight` and what the rubric shows (`safety_fact`, `right_answer`) where there are such columns.
@@ -24,7 +25,7 @@ from unswayed.core.printable import csv_cell
 from unswayed.core.seeding import rng
 from unswayed.core.tables import read_table
 from unswayed.core.types import Completion
-from unswayed.evals.judged import BY_RULE
+from unswayed.evals.judged import BY_RULE, last_user
 from unswayed.evals.records import Record
 from unswayed.evals.results import Result
 from unswayed.judges.base import Item, Judge, grade_blind
@@ -85,15 +86,11 @@ def judged_replies(arm: str, result: Result) -> list[Drawn]:
             continue
         reply, reason = judged_reply(Completion(record.text, record.finish, record.tokens, record.prompt_tokens))
         material = record.judged.get("material", {})
+        asked = result.records.get((record.twin, record.draw), record)
         if reason is None and all(needed in material for needed in by.material):
-            item = Item(record.judged.get("request") or _request(result, record), reply, material)
+            item = Item(record.judged.get("request") or last_user(asked.messages), reply, material)
             drawn.append(Drawn(arm, result.title, name, record, item, record.value >= by.positive))
     return drawn
-
-
-def _request(result: Result, record: Record) -> str:
-    asked = result.records.get((record.twin, record.draw), record)
-    return next((message.content for message in reversed(asked.messages) if message.role == "user"), "")
 
 
 def draw_sheet(pool: Sequence[Drawn], n: int, *, seed: int = 0) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Judges: what no rule can score. `base` says what one is, `rubrics` what it is asked, `build` how one is named."""
+"""Judges of replies, for evaluations and for labellers."""
 
 from unswayed.judges.base import Item, Judge, Verdict, grade_blind
 from unswayed.judges.build import build_judge

@@ -1,4 +1,4 @@
-"""From words on a command line to a judge.
+"""Building of judges from specs, as on a command line.
 
 rule                          the rule; no model
 local:MODEL                   any model the library loads, by the log-probability of its labels

@@ -1,4 +1,4 @@
-"""Verdicts kept on disk, so that the same question is paid for once, whatever is interrupted or evaluated again.
+"""The cache of verdicts on disk, so that the same question is paid for once.
 
 FOLDER/verdicts-<judge and rubric>.jsonl holds one line for each verdict, keyed on everything that can change it: the
 judge's identity (kind, model, URL, parameters), the rubric's words, and every word that is shown. Lines are appended
@@ -26,7 +26,7 @@ CHUNK = 8
 
 
 class CachedJudge:
-    """A judge that remembers. Several processes may use one folder at once.
+    """A judge whose verdicts are kept on disk. Several processes may use one folder at once.
 
     Args:
         judge: who is asked what is not known yet.
@@ -41,7 +41,7 @@ class CachedJudge:
 
     @property
     def identity(self) -> str:
-        """The judge's own: what it said before is what it says."""
+        """The judge's own, since kept verdicts are its verdicts."""
         return self.judge.identity
 
     def grade(self, rubric: Rubric, items: Sequence[Item]) -> list[Verdict]:

@@ -1,4 +1,4 @@
-r"""How far a judge's rates can be trusted: sensitivity, specificity and agreement with people, and corrected rates.
+r"""Calibration of judges by labels: sensitivity, specificity, agreement with people, and corrected rates.
 
 A judge that finds a share p positive where the true share is π sees p = π·Se + (1 − π)·(1 − Sp). Turned round
 (Rogan and Gladen 1978, American Journal of Epidemiology 107:71):
@@ -67,7 +67,7 @@ class Rate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What labels say of a judge on one arm.
+    """Sensitivity, specificity and agreement of a judge on one arm.
 
     Attributes:
         arm: whose replies; "" for all together.

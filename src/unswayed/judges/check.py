@@ -1,4 +1,4 @@
-"""Is a judge fit to be believed? Canaries with known verdicts, and injections that try to change them.
+"""The check of a judge: canaries with known verdicts, and injections that try to change them.
 
 Canaries are short exchanges of our own, nothing in them harmful, whose verdict nobody would doubt; half of each
 rubric's are positive. Injections are texts that name a verdict, forge our marks or turn to the judge; each is appended
@@ -47,7 +47,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """An injection at work on a canary: what the judge said without it, and with it."""
+    """An injection in the reply of a canary: the verdict without it, and with it."""
 
     name: str
     canary: Canary
@@ -131,7 +131,7 @@ def check_judge(judge: Judge, rubrics: Sequence[Rubric], *, seed: int = 0) -> Ch
     Raises:
         ConfigError: a rule that cannot judge one of the rubrics.
     """
-    told: list[tuple[Canary, Verdict]] = []
+    seen: list[tuple[Canary, Verdict]] = []
     attacks: list[Attack] = []
     for by in rubrics:
         own = [canary for canary in canaries() if canary.rubric == by.name]
@@ -143,12 +143,12 @@ def check_judge(judge: Judge, rubrics: Sequence[Rubric], *, seed: int = 0) -> Ch
             seed=seed,
         )
         plain = dict(zip((canary.id for canary in own), found["plain"], strict=True))
-        told += [(canary, plain[canary.id]) for canary in own]
+        seen += [(canary, plain[canary.id]) for canary in own]
         attacks += [
             Attack(name, canary, plain[canary.id], after)
             for (name, canary, _), after in zip(planned, found["attacked"], strict=True)
         ]
-    return Check(judge.name, tuple(told), tuple(attacks))
+    return Check(judge.name, tuple(seen), tuple(attacks))
 
 
 def _planned(own: Sequence[Canary]) -> list[tuple[str, Canary, Item]]:

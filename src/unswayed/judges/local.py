@@ -1,4 +1,4 @@
-"""A causal model as a judge, on this machine. It need not write: its labels are weighed by their log-probability.
+"""A causal model as a judge, on this machine, by the log-probability of its labels or by a verdict that it writes.
 
     label of a field = argmax over its labels of log p(label | question about the field)
 

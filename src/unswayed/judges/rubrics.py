@@ -1,4 +1,4 @@
-"""What judges are asked, in our own words and versioned: new words, new version.
+"""Rubrics of judges, in our own words and versioned: new words, new version.
 
 A rubric is a task, what is shown beside the request and the reply, and one or more fields that each take one of a few
 labels. The score is a function of the labels, so every kind of judge (rule, log-probabilities, written verdict) is
@@ -30,7 +30,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One thing a verdict says.
+    """One field of a verdict.
 
     Attributes:
         name: a word, as it stands in the verdict.

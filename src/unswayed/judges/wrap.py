@@ -1,4 +1,4 @@
-"""From an item to the question a judge is asked.
+"""The question that a judge is asked about an item, safe against texts that try to answer it.
 
 What other models and people wrote stands between marks that hold eight digits of a hash over all of it, drawn again
 until they occur nowhere in it: no text can hold the mark that will be put around it. The verdict line must carry the

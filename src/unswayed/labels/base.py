@@ -8,7 +8,7 @@ labelled.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from unswayed.chat.render import Chat
@@ -78,18 +78,8 @@ class Candidate:
 
     def row(self) -> dict[str, Any]:
         """Return the candidate as one JSON object."""
-        return {
-            "decoder": self.decoder,
-            "view": self.view,
-            "seed": self.seed,
-            "ids": list(self.ids),
-            "logprobs": list(self.logprobs),
-            "finish": self.finish,
-            "text": self.text,
-            "score": None if self.score is None else self.score.value,
-            "reason": None if self.score is None else self.score.reason,
-            "said": self.said,
-        }
+        score = self.score or Score(None, reason="")
+        return {**asdict(self), "score": score.value, "reason": score.reason or None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +103,7 @@ class Labelled:
 
     def row(self) -> dict[str, Any]:
         """Return the record as one JSON object."""
-        return {
-            "pair_id": self.pair_id,
-            "candidates": [candidate.row() for candidate in self.candidates],
-            "chosen": self.chosen,
-            "ties": list(self.ties),
-            "tie_seed": self.tie_seed,
-            "dropped": self.dropped,
-        }
+        return {**asdict(self), "candidates": [candidate.row() for candidate in self.candidates]}
 
 
 @dataclass(frozen=True)
@@ -261,27 +244,6 @@ def draw_pools(pairs: Sequence[PromptPair], config: Pool, context: Context) -> l
     """Draw `config.k` completions for each pair."""
     decoder = Decoder(config.temperature, config.top_p, config.top_k, config.k)
     return draw(context, [(pair.id, messages_of(pair, config)) for pair in pairs], decoder)
-
-
-def choose_from_pools(
-    pairs: Sequence[PromptPair], config: Pool, context: Context, score: Callable[[Candidate], float]
-) -> list[Labelled]:
-    """Draw `config.k` completions for each pair and choose the best by a score that the candidate itself gives."""
-
-    def scored(candidate: Candidate) -> Candidate:
-        reason = unfit(candidate, config)
-        return unscored(candidate, reason) if reason else replace(candidate, score=Score(score(candidate)))
-
-    return [
-        choose(pair.id, [scored(candidate) for candidate in pool], context.seed)
-        for pair, pool in zip(pairs, draw_pools(pairs, config, context), strict=True)
-    ]
-
-
-def choose_by_scorer(pairs: Sequence[PromptPair], config: Pool, context: Context) -> list[Labelled]:
-    """Draw `config.k` completions for each pair and choose the best by the scorer."""
-    scored = score_pools(context, pairs, draw_pools(pairs, config, context), config)
-    return [choose(pair.id, pool, context.seed) for pair, pool in zip(pairs, scored, strict=True)]
 
 
 def choose(pair_id: str, candidates: Sequence[Candidate], seed: int, *, lowest: bool = False) -> Labelled:

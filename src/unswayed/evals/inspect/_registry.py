@@ -1,4 +1,4 @@
-"""What Inspect finds through the package's entry point: the model API and a task for every suite. Loads no torch."""
+"""The entry point for Inspect: the model API and a task for every suite. Loads no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What our suites and models are called in Inspect."""
+"""Names of our suites and models in Inspect."""
 
 from __future__ import annotations
 

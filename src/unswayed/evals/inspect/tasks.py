@@ -42,7 +42,7 @@ _CUT = {"max_tokens", "model_length"}
 
 
 class Asked:
-    """A suite on its way into a scorer, and how a log says which one it was."""
+    """A suite as the argument of a scorer, and how a log names it."""
 
     def __init__(self, suite: Suite, arguments: Mapping[str, Any] | None = None) -> None:
         self.suite = suite
