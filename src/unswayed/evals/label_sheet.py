@@ -1,9 +1,9 @@
 """Labels by people: drawing a blind sheet to fill in, and reading it back.
 
 The sheet (CSV) shows a question, request and reply, and neither arm nor verdict. `draw_sheet` takes finished
-evaluations and draws replies evenly over arms and verdicts, so that rare verdicts are among them; what they belong to is
-in a second file, SHEET.key.jsonl, which whoever labels should not look at. A drawn reply stands for `weight` replies of
-its arm with the same verdict.
+evaluations and draws replies evenly over arms and verdicts, so that rare verdicts are among them; what they belong to
+is in a second file, SHEET.key.jsonl, which whoever labels should not look at. A drawn reply stands for `weight` replies
+of its arm with the same verdict.
 
 Any other table with the columns `request`, `reply` and `human` is read as well (CSV or JSONL), with `arm`, `rubric`,
 `weight` and what the rubric shows (`safety_fact`, `right_answer`) where there are such columns.
