@@ -59,7 +59,7 @@ def test_of_500_audits_of_one_model_against_itself_at_most_one_in_twenty_holds_a
     for audit in range(500):
         chances = ((0.4, 0.8), (0.1, 0.95))[audit % 2]
         verdicts = {effect.verdict for effect in compare(model(rng, *chances), model(rng, *chances))}
-        false += bool(verdicts & {"improved", "regressed"})
+        false += bool(verdicts & {"improved", "worse"})
     assert false / 500 <= 0.05
 
 
@@ -191,7 +191,7 @@ def test_what_was_not_measured_never_improves_anything(
             continue  # a baseline that says nothing and a model that answers: an improvement it is
         assert effect.verdict != "improved", effect
         if many == len(SUITE.samples) and fault is not unparsed:
-            assert effect.verdict == "inconclusive"
+            assert effect.verdict == "not known"
 
 
 @pytest.mark.parametrize("fault", BREAKS)
@@ -207,7 +207,7 @@ def test_a_gain_seen_through_a_broken_arm_is_inconclusive_or_flagged(
         assert effects[name].flags
         assert effects[name].verdict != "improved" or share < 1
     if share == 1:
-        assert {effects[name].verdict for name in ("hint_following", "biased_reasoning")} == {"inconclusive"}
+        assert {effects[name].verdict for name in ("hint_following", "biased_reasoning")} == {"not known"}
 
 
 @pytest.mark.parametrize("start", [(0.9, 0.9), (0.5, 0.6)])
@@ -223,5 +223,5 @@ def test_a_collapsed_arm_never_improves(start: tuple[float, float]) -> None:
             records[record.key] = record
         for effect in compare(before, Result(ABOUT, records)):
             assert "degenerate" in effect.flags
-            assert effect.verdict in {"regressed", "inconclusive"}
+            assert effect.verdict in {"worse", "not known"}
             assert effect.noninferiority != "shown"

@@ -94,7 +94,7 @@ def test_missing_scores_bound_graded_values_and_groups() -> None:
         if effect.metric.startswith("test_"):
             assert effect.n < {"test_graded": 120, "test_whole": 30}[effect.metric]
             assert "unscored" in effect.flags
-            assert effect.verdict == "inconclusive"
+            assert effect.verdict == "not known"
             assert effect.worst_low is not None
             assert effect.low is not None
     worst = effects["test_graded"]
@@ -102,7 +102,7 @@ def test_missing_scores_bound_graded_values_and_groups() -> None:
     assert worst.high is not None
     assert worst.worst_high > worst.high
     dead = named(compare(before, judged(rng, 0.1, "c", missing=1.0)))  # the judge was down
-    assert {dead[name].verdict for name in ("test_graded", "test_whole")} == {"inconclusive"}
+    assert {dead[name].verdict for name in ("test_graded", "test_whole")} == {"not known"}
     assert dead["test_graded"].difference is None
 
 

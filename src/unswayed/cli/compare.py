@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unswayed.evals.compare.comparison import Comparison, Overlap
     from unswayed.evals.results import Result
 
-_COLOURS = {"improved": "green", "regressed": "red", "no material change": "default", "inconclusive": "yellow"}
+_COLOURS = {"improved": "green", "worse": "red", "no material change": "default", "not known": "yellow"}
 _WIDE = 126  # what the table needs; a narrower terminal, a file or a pipe gets whole lines all the same
 
 

@@ -23,9 +23,9 @@ BROAD, NARROW = 760.0, 328.0
 ROW, GAP = 24.0, 12.0
 _MARKS = {
     "improved": ("o", "better", True),
-    "regressed": ("s", "worse", True),
+    "worse": ("s", "worse", True),
     "no material change": ("D", "same", True),
-    "inconclusive": ("o", "unknown", False),
+    "not known": ("o", "unknown", False),
 }
 
 

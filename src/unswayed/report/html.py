@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 LONGEST = 8_000  # characters of one text that the page shows; report.json holds the whole
-_BADGES = {"improved": "improved", "regressed": "regressed", "no material change": "unchanged"}
+_BADGES = {"improved": "improved", "worse": "worse", "no material change": "unchanged"}
 
 
 def write_report(folder: Path, report: Report) -> Path:

@@ -44,7 +44,7 @@ class Finding:
             f"{change(effect.difference, unit, named=True)} "
             f"(95% interval {span(effect.low, effect.high, unit, signed=True)}, n = {effect.n:,})"
         )
-        if effect.verdict == "inconclusive" and effect.detectable is not None:
+        if effect.verdict == "not known" and effect.detectable is not None:
             text += f"; only a change of {size(effect.detectable, unit)} or more would show reliably"
         return text
 
@@ -64,7 +64,7 @@ def outcomes(report: Report) -> tuple[Outcome, ...]:
     """Sort every row of every trained arm under its verdict; each is in exactly one place."""
     results = []
     for arm in report.trained:
-        groups: dict[str, list[Finding]] = {"improved": [], "regressed": [], "no material change": [], "unknown": []}
+        groups: dict[str, list[Finding]] = {"improved": [], "worse": [], "no material change": [], "unknown": []}
         for row in report.rows:
             finding = Finding(row, row.cells.get(arm.id))
             groups.get(finding.verdict, groups["unknown"]).append(finding)
@@ -72,7 +72,7 @@ def outcomes(report: Report) -> tuple[Outcome, ...]:
             Outcome(
                 arm,
                 improved=tuple(groups["improved"]),
-                regressed=tuple(groups["regressed"]),
+                regressed=tuple(groups["worse"]),
                 unknown=tuple(groups["unknown"]),
                 unchanged=tuple(groups["no material change"]),
             )

@@ -12,7 +12,7 @@ from unswayed.report.numbers import change, level, span
 
 COLUMN, LABEL = 20, 24  # characters an arm's column needs so that no interval breaks, and the least for a row's label
 LONGEST = 300  # characters of a label that a terminal shows; report.json holds the whole
-_STYLES = {"improved": "green", "regressed": "bold red", "no material change": "dim", "inconclusive": "yellow"}
+_STYLES = {"improved": "green", "worse": "bold red", "no material change": "dim", "not known": "yellow"}
 
 
 def result_table(report: Report, *, width: int = 100) -> Table:
