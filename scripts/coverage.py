@@ -79,7 +79,7 @@ def power(kind: str, clusters: int, flips: float, icc: float, claims: int, runs:
     """Return the stated smallest improvement among so many claims, and how often it is found."""
     rng = np.random.default_rng(2)
     held, level = sizes(kind, clusters, rng), claim_level(claims)
-    stated = [detectable_difference(paired(*draw(held, flips, 0.0, icc, rng)), level) for _ in range(25)]
+    stated = [detectable_difference(paired(*draw(held, flips, 0.0, icc, rng)), level) for _ in range(200)]
     known = [one for one in stated if one is not None]
     if len(known) < len(stated):
         return None, 0.0

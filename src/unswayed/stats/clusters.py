@@ -23,7 +23,7 @@ ALPHA = 0.05
 FEWEST = 10
 """With fewer effective clusters than this no conclusion is drawn."""
 MOVED = 8.0
-"""Where fewer effective clusters than this differ at all, each cluster counts as one sample at most."""
+"""Where fewer effective clusters than this (or than half of them) differ at all, each counts as one sample at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Clusters:
             return self.effective  # equal answers are what clusters would give: each counts once
         size = self.n * independent / self.variance
         size = min(size, float(self.n)) if capped else size
-        return size if self.moved >= MOVED else min(size, self.effective)
+        return size if self.moved >= min(MOVED, self.effective / 2) else min(size, self.effective)
 
 
 def totals(values: Floats, groups: Sequence[str]) -> tuple[Floats, Floats]:
