@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 from bench.step.chart import standing
 from unswayed.core.types import Effect, Estimate
-from unswayed.report.canvas import house_style
-from unswayed.report.forest import forest
+from unswayed.report.charts import differences
+from unswayed.report.model import Arm, Cell, Report, Row
 from unswayed.report.numbers import change, level, span
 
 HEALTH = ("parse_rate", "truncation_rate")
+VERDICTS = {"regressed": "worse", "inconclusive": "not known"}
+"""Names in results that were recorded before they were changed."""
 STYLE = """<style>
 svg { --paper: #ffffff; --ink: #1a1e23; --muted: #535b65; --grid: #e3e6ea; --band: #e4e8ed; --better: #0a5c48;
-  --worse: #9b1c1c; --unknown: #664a00; --same: #3d454e; background: var(--paper); }
+  --worse: #9b1c1c; --unknown: #664a00; --same: #3d454e; --arm-1: #c25400; background: var(--paper); }
 text { font-family: system-ui, sans-serif; }
 @media (prefers-color-scheme: dark) {
   svg { --paper: #14171b; --ink: #e7e9ec; --muted: #a7afb9; --grid: #2a3037; --band: #2b323a; --better: #86d9bd;
-    --worse: #ffab9e; --unknown: #efcd78; --same: #c5cbd2; }
+    --worse: #ffab9e; --unknown: #efcd78; --same: #c5cbd2; --arm-1: #f5934a; }
 }
 </style>"""
 
@@ -32,6 +33,7 @@ def effects(one: Mapping[str, Any]) -> Iterator[tuple[Effect, bool]]:
         values = {key: value for key, value in row.items() if key not in ("primary", "better")}
         values |= {side: Estimate(**row[side]) for side in ("before", "after")}
         values |= {key: tuple(row[key]) for key in ("flags", "by_seed")}
+        values["verdict"] = VERDICTS.get(row["verdict"], row["verdict"])
         yield Effect(**values), row["primary"]
 
 
@@ -62,19 +64,17 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@house_style()
 def draw(result: Mapping[str, Any]) -> str:
-    """Return one SVG file: every difference with its interval, margin and flips."""
-    suites = []
-    for one in result["comparison"]["suites"]:
-        found = list(effects(one))
-        before = SimpleNamespace(role=lambda _: "counter")
-        suites.append(
-            SimpleNamespace(
-                title=one["suite"], effects=[row for row, _ in found], primary=[row for _, row in found], before=before
-            )
-        )
-    svg = forest(SimpleNamespace(suites=suites), name=f"axis-{result['axis']}")  # type: ignore[arg-type]
+    """Return one SVG file: every difference with its interval and margin."""
+    rows = []
+    for number, one in enumerate(result["comparison"]["suites"]):
+        better = {row["metric"]: row["better"] for row in one["effects"]}
+        for effect, primary in effects(one):
+            cells = {"base": Cell(effect.before), "trained": Cell(effect.after, effect)}
+            name, role = effect.metric, "primary" if primary else "counter"
+            rows.append(Row(f"{number}-{name}", name, better[name], cells, section=one["suite"], role=role))
+    report = Report(result["axis"], (Arm("base", "base"), Arm("trained", "trained")), "base", tuple(rows))
+    svg = differences(report, name=f"axis-{result['axis']}")
     if svg is None:
         raise ValueError(f"{result['axis']}: nothing was paired")
     return standing(svg, STYLE)
