@@ -34,9 +34,7 @@ def sizes(kind: str, clusters: int, rng: np.random.Generator) -> list[int]:
     return [10 * (clusters - 1), *[5] * (clusters - 1)]
 
 
-def draw(
-    held: list[int], flips: float, true: float, icc: float, rng: np.random.Generator
-) -> tuple[Floats, list[str]]:
+def draw(held: list[int], flips: float, true: float, icc: float, rng: np.random.Generator) -> tuple[Floats, list[str]]:
     """Return the differences of one run and their clusters."""
     shares = np.array([(flips + true) / 2, (flips - true) / 2, 1 - flips])
     chances = rng.dirichlet(shares * (1 - icc) / icc, len(held)) if icc else np.tile(shares, (len(held), 1))
@@ -68,7 +66,9 @@ def rate_coverage(kind: str, clusters: int, rate: float, icc: float, runs: int) 
     groups = [f"g{place}" for place, size in enumerate(held) for _ in range(size)]
     covered = 0
     for _ in range(runs):
-        chance = rng.beta(rate * (1 - icc) / icc, (1 - rate) * (1 - icc) / icc, len(held)) if icc else [rate] * len(held)
+        chance = (
+            rng.beta(rate * (1 - icc) / icc, (1 - rate) * (1 - icc) / icc, len(held)) if icc else [rate] * len(held)
+        )
         values = np.concatenate([rng.random(size) < one for size, one in zip(held, chance, strict=True)])
         found = proportion(values.astype(float).tolist(), groups)
         covered += found.low is not None and found.high is not None and found.low <= rate <= found.high

@@ -145,7 +145,9 @@ def test_arms_are_counted() -> None:
 
 def test_to_json_is_plain_and_names_the_unit() -> None:
     rng = np.random.default_rng(5)
-    made = make_comparison([(judged(rng, 0.5, "a"), [judged(rng, 0.4, "b"), judged(rng, 0.4, "c")])], Plan(), as_seeds=True)
+    made = make_comparison(
+        [(judged(rng, 0.5, "a"), [judged(rng, 0.4, "b"), judged(rng, 0.4, "c")])], Plan(), as_seeds=True
+    )
     value = to_json(made)
     assert value == json.loads(json.dumps(value))
     assert value["seeds"] == 2

@@ -122,7 +122,7 @@ def test_a_page_of_one_evaluation(tmp_path: Path) -> None:
     text = squeezed(" ".join(check(written.read_text(encoding="utf-8")).text))
     assert "base on sycophancy/sample" in text
     assert "in results.json beside it" in text
-    assert "hint_following (primary)" in text
+    assert "hint_following" in text
     hidden = write_results_page(tmp_path, result(suite("jailbreak/sample", sensitive=True), "base", 0.6, 0.8))
     assert SECRET not in hidden.read_text(encoding="utf-8")
 

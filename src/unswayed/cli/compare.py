@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unswayed.evals.compare.comparison import Comparison, Overlap
     from unswayed.evals.results import Result
 
+
 def compare(
     before: Annotated[Path, typer.Argument(help="A folder that `unswayed eval` wrote.")],
     after: Annotated[

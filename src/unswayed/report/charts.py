@@ -40,9 +40,9 @@ class Slot:
 
 @house_style()
 def rates(report: Report, *, width: float = WIDE, name: str = "rates") -> str | None:
-    """Draw every arm's rate on every row as a mark with its 95% interval; None where no row is a rate."""
+    """Draw every arm's rate on every row as a mark with its 95% interval; None where nothing was scored."""
     slots, height = _layout(report, width)
-    if not slots:
+    if all(cell.estimate.value is None for slot in slots for cell in slot.row.cells.values()):
         return None
     canvas, left, right = Canvas(width, height), EDGE, width - EDGE - VALUES
     legend(canvas, _arm_entries(report, report.arms))
@@ -194,7 +194,7 @@ def _layout(report: Report, width: float) -> tuple[list[Slot], float]:
             continue
         begins = row.section if row.section != section else ""
         section = row.section
-        heading = tuple(wrap(begins, width - 2 * EDGE, lines=2)) if begins else ()
+        heading = tuple(wrap(begins, 0.85 * (width - 2 * EDGE), lines=2)) if begins else ()
         y += LINE * len(heading) + (6 if heading else 0)
         label = tuple(wrap(row.label, room)) or (row.id,)
         first = y + LINE * len(label)

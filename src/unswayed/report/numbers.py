@@ -44,7 +44,11 @@ def change(number: float | None, unit: str = "rate", *, named: bool = False) -> 
 
 def size(number: float | None, unit: str = "rate") -> str:
     """Write a size that has no sign, such as a margin: `2.0 points`."""
-    return NONE if number is None else f"{_plain(number, unit)} {'points' if unit in ('rate', 'points') else unit}".rstrip()
+    return (
+        NONE
+        if number is None
+        else f"{_plain(number, unit)} {'points' if unit in ('rate', 'points') else unit}".rstrip()
+    )
 
 
 def span(low: float | None, high: float | None, unit: str = "rate", *, signed: bool = False) -> str:

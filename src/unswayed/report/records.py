@@ -31,8 +31,14 @@ def to_json(report: Report) -> dict[str, Any]:
         "facts": dict(report.facts),
         "arm_labels": {arm.id: {"label": arm.label, "description": arm.description} for arm in report.arms},
         "rows": {
-            row.id: {"label": row.label, "description": row.description, "better": row.better, "unit": row.unit,
-                     "section": row.section, "role": row.role}
+            row.id: {
+                "label": row.label,
+                "description": row.description,
+                "better": row.better,
+                "unit": row.unit,
+                "section": row.section,
+                "role": row.role,
+            }
             for row in report.rows
         },
         "order": {

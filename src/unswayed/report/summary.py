@@ -97,7 +97,9 @@ def unknown(effect: Effect, row: Row) -> str:
             return FLAGS[flag]
     if effect.low is not None and (low > 0 or high < 0):
         side = up * (effect.difference or 0.0) > 0
-        adjusted_out = side and effect.adjusted_low is not None and effect.adjusted_low <= 0 <= (effect.adjusted_high or 0)
+        adjusted_out = (
+            side and effect.adjusted_low is not None and effect.adjusted_low <= 0 <= (effect.adjusted_high or 0)
+        )
         if adjusted_out:
             adjusted = span(effect.adjusted_low, effect.adjusted_high, row.unit, signed=True)
             return f"adjusted for {count(effect.claims, 'claim')} the interval is {adjusted}"

@@ -166,9 +166,7 @@ def paired(differences: Sequence[float] | Floats, groups: Sequence[str]) -> Pair
     return Pairs(n, found.count, found.effective, mean * scale, rise, fall, size, freedom, error, binary, scale)
 
 
-def paired_difference(
-    differences: Sequence[float] | Floats, groups: Sequence[str], alpha: float = ALPHA
-) -> Interval:
+def paired_difference(differences: Sequence[float] | Floats, groups: Sequence[str], alpha: float = ALPHA) -> Interval:
     """Return the mean of paired differences with its score interval.
 
     Args:

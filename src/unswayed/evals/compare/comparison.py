@@ -222,7 +222,13 @@ def _error(one: SuiteComparison, effect: Effect) -> dict[str, Any]:
 
 def _suite(one: SuiteComparison, comparison: Comparison) -> dict[str, Any]:
     effects = [
-        {**asdict(effect), "arm": arm, "primary": primary, "better": metric(effect.metric).better, **_error(one, effect)}
+        {
+            **asdict(effect),
+            "arm": arm,
+            "primary": primary,
+            "better": metric(effect.metric).better,
+            **_error(one, effect),
+        }
         for arm, found in zip(comparison.arms, one.effects, strict=True)
         for effect, primary in zip(found, one.primary, strict=True)
     ]

@@ -112,10 +112,7 @@ def _answered(entry: Metric, records: Records, key: Key) -> bool:
 def differences(sides: Sequence[Mapping[Key, Pair]], keys: Sequence[Key], which: str = "") -> Floats:
     """Return after minus before, [models, pairs]; `which` names a field of `Pair` in place of the difference."""
     rows = [
-        [
-            getattr(side[key], which) if which else (side[key].after or 0.0) - (side[key].before or 0.0)
-            for key in keys
-        ]
+        [getattr(side[key], which) if which else (side[key].after or 0.0) - (side[key].before or 0.0) for key in keys]
         for side in sides
     ]
     return np.array(rows, dtype=np.float64).reshape(len(sides), -1)

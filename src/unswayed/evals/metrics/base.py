@@ -76,9 +76,7 @@ class Metric:
             low, high = (self.values({key: filled(one, worth) for key, one in records.items()}) for worth in (0.0, 1.0))
             return {key: _ordered(low[key], high[key]) for key in low}
         least = -1.0 if self.paired else 0.0
-        return {
-            key: (least, 1.0) if value is None else (value, value) for key, value in self.values(records).items()
-        }
+        return {key: (least, 1.0) if value is None else (value, value) for key, value in self.values(records).items()}
 
     def group(self, key: Key, records: Mapping[Key, Record]) -> str:
         """Return the cluster that the value at `key` belongs to."""
