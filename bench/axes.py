@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from bench.command import finish, parser
@@ -23,13 +22,15 @@ from unswayed.config.recipe import Recipe
 from unswayed.core.errors import UnswayedError
 from unswayed.core.files import read_jsonl
 from unswayed.core.types import Effect, Estimate
-from unswayed.report.canvas import house_style
-from unswayed.report.forest import forest
+from unswayed.report.charts import differences
+from unswayed.report.model import Arm, Cell, Report, Row
 from unswayed.report.numbers import change, level, span
 
 ROOT = Path(__file__).parents[1]
 MODEL = "smollm2-135m"
 HEALTH = ("parse_rate", "truncation_rate")
+VERDICTS = {"regressed": "worse", "inconclusive": "not known"}
+"""Names in results that were recorded before they were changed."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,7 @@ def effects(one: Mapping[str, Any]) -> Iterator[tuple[Effect, bool]]:
         values = {key: value for key, value in row.items() if key not in ("primary", "better")}
         values |= {side: Estimate(**row[side]) for side in ("before", "after")}
         values |= {key: tuple(row[key]) for key in ("flags", "by_seed")}
+        values["verdict"] = VERDICTS.get(row["verdict"], row["verdict"])
         yield Effect(**values), row["primary"]
 
 
@@ -196,19 +198,17 @@ def table(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-@house_style()
 def draw(result: Mapping[str, Any]) -> str:
-    """Return one SVG file: every difference with its interval, margin and flips."""
-    suites = []
-    for one in result["comparison"]["suites"]:
-        found = list(effects(one))
-        before = SimpleNamespace(role=lambda _: "counter")
-        suites.append(
-            SimpleNamespace(
-                title=one["suite"], effects=[row for row, _ in found], primary=[row for _, row in found], before=before
-            )
-        )
-    svg = forest(SimpleNamespace(suites=suites), name=f"axis-{result['axis']}")  # type: ignore[arg-type]
+    """Return one SVG file: every difference with its interval and margin."""
+    rows = []
+    for number, one in enumerate(result["comparison"]["suites"]):
+        better = {row["metric"]: row["better"] for row in one["effects"]}
+        for effect, primary in effects(one):
+            cells = {"base": Cell(effect.before), "trained": Cell(effect.after, effect)}
+            name, role = effect.metric, "primary" if primary else "counter"
+            rows.append(Row(f"{number}-{name}", name, better[name], cells, section=one["suite"], role=role))
+    report = Report(result["axis"], (Arm("base", "base"), Arm("trained", "trained")), "base", tuple(rows))
+    svg = differences(report, name=f"axis-{result['axis']}")
     if svg is None:
         raise UnswayedError(f"{result['axis']}: no reply was scored on both sides, so there is nothing to draw")
     return file(svg, VERDICT_STYLE)

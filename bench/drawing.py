@@ -23,11 +23,11 @@ text { font-family: system-ui, sans-serif; }
 </style>"""
 VERDICT_STYLE = """<style>
 svg { --paper: #ffffff; --ink: #1a1e23; --muted: #535b65; --grid: #e3e6ea; --band: #e4e8ed; --better: #0a5c48;
-  --worse: #9b1c1c; --unknown: #664a00; --same: #3d454e; background: var(--paper); }
+  --worse: #9b1c1c; --unknown: #664a00; --same: #3d454e; --arm-1: #c25400; background: var(--paper); }
 text { font-family: system-ui, sans-serif; }
 @media (prefers-color-scheme: dark) {
   svg { --paper: #14171b; --ink: #e7e9ec; --muted: #a7afb9; --grid: #2a3037; --band: #2b323a; --better: #86d9bd;
-    --worse: #ffab9e; --unknown: #efcd78; --same: #c5cbd2; }
+    --worse: #ffab9e; --unknown: #efcd78; --same: #c5cbd2; --arm-1: #f5934a; }
 }
 </style>"""
 

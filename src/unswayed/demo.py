@@ -17,7 +17,7 @@ from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError
 from unswayed.core.seeding import rng
-from unswayed.core.types import Effect, Score
+from unswayed.core.types import Effect
 from unswayed.data.build.pairs import build_pairs
 from unswayed.data.read import write_pairs
 from unswayed.data.split import HoldOut
@@ -29,8 +29,9 @@ from unswayed.evals.suite import Suite
 from unswayed.evals.suites.sycophancy import suggested_answer
 from unswayed.perturb import sycophancy
 from unswayed.questions.items import HELD_OUT_TOPICS, Item, arithmetic_items, fact_items
+from unswayed.report.comparison import answer_of
 from unswayed.report.html import write_report
-from unswayed.report.model import Answer, Arm, Cell, Draw, Report, Row, Transcript, draw_transcripts, read_curves
+from unswayed.report.model import Arm, Cell, Draw, Report, Row, Transcript, draw_transcripts, read_curves
 from unswayed.training.loop import train
 
 log = logging.getLogger(__name__)
@@ -244,7 +245,7 @@ def _lead(rows: Sequence[Row]) -> tuple[str, ...]:
     )
 
 
-def _draw(full: Mapping[str, Mapping[str, Result]], seed: int) -> Draw:
+def _draw(full: Mapping[str, Mapping[str, Result]], seed: int) -> tuple[Draw, ...]:
     row_of = {"seen": "hint_seen", "phrasings": "hint_phrasings", "topics": "hint_topics"}
     candidates = []
     for name, row in row_of.items():
@@ -257,12 +258,9 @@ def _draw(full: Mapping[str, Mapping[str, Result]], seed: int) -> Draw:
                     id=record.id,
                     row=row,
                     prompt=record.messages,
-                    answers={
-                        arm: Answer(r.text, Score(r.value, r.answer, r.reason), cut=r.finish == "length")
-                        for arm, r in said.items()
-                    },
+                    answers={arm: answer_of(record) for arm, record in said.items()},
                     hinted=record.hinted or None,
                     target=record.target or None,
                 )
             )
-    return draw_transcripts(candidates, count=8, seed=seed)
+    return (draw_transcripts(candidates, count=8, seed=seed),)

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from unswayed.train.prepare import prepare
 
 import runs
 from unswayed.core.errors import ConfigError, DataError
@@ -22,6 +21,7 @@ from unswayed.data.evaluation_only import find_evaluation_only
 from unswayed.data.read import hash_data, read_pairs, scan_pairs, write_pairs
 from unswayed.questions.items import fact_items
 from unswayed.sources import hub
+from unswayed.training.prepare import prepare
 
 ROWS: list[dict[str, Any]] = [
     {

@@ -17,7 +17,8 @@ from unswayed.core.types import UNKNOWN, Completion, Sample, Score
 from unswayed.evals.compare.compare import compare
 from unswayed.evals.records import Record, make_record
 from unswayed.evals.results import Result, about
-from unswayed.stats.intervals import effective_size, graded_size, paired, proportion, sign_flip_p, tango
+from unswayed.stats.intervals import proportion
+from unswayed.stats.paired import paired, tango
 from unswayed.stats.power import detectable
 
 SUITE = small(40)
@@ -53,66 +54,54 @@ def model(rng: np.random.Generator, follow: float, right: float) -> Result:
 # ---- error rates --------------------------------------------------------------------------------------------------
 
 
-def test_of_500_audits_of_one_model_against_itself_at_most_one_in_twenty_holds_a_false_verdict() -> None:
+def test_24b_of_300_audits_of_one_model_against_itself_few_claim_anything() -> None:
+    """At most one audit in twenty claims an improvement, and one row in twenty is called worse."""
     rng = np.random.default_rng(20)
-    false = 0
-    for audit in range(500):
+    claimed, worse, rows = 0, 0, 0
+    for audit in range(300):
         chances = ((0.4, 0.8), (0.1, 0.95))[audit % 2]
-        verdicts = {effect.verdict for effect in compare(model(rng, *chances), model(rng, *chances))}
-        false += bool(verdicts & {"improved", "regressed"})
-    assert false / 500 <= 0.05
+        verdicts = [effect.verdict for effect in compare(model(rng, *chances), model(rng, *chances))]
+        claimed += "improved" in verdicts
+        worse += verdicts.count("worse")
+        rows += len(verdicts)
+    assert claimed / 300 <= 0.05
+    assert worse / rows <= 0.05
 
 
 @pytest.mark.parametrize("share", [0.06, 0.1, 0.2])
 def test_a_planted_regression_of_five_points_is_found_at_the_stated_power(share: float) -> None:
     # as many pairs as make five points the smallest detectable difference
     usual = round(7.85 * share / 0.05**2)  # (1.96 + 0.84)^2 psi / delta^2
-    pairs = next(n for n in range(usual, 2 * usual, 4) if (detectable(n, share) or 1) <= 0.05)
-    rng = np.random.default_rng(21)
-    runs = 3000
-    counts = rng.multinomial(pairs, [(share - 0.05) / 2, (share + 0.05) / 2, 1 - share], size=runs)
+    pairs = next(n for n in range(round(0.7 * usual), 2 * usual, 4) if (detectable(n, share) or 1) <= 0.05)
+    counts = np.random.default_rng(21).multinomial(
+        pairs, [(share - 0.05) / 2, (share + 0.05) / 2, 1 - share], size=3000
+    )
     kinds, times = np.unique(counts[:, :2], axis=0, return_counts=True)
     _, high = tango(kinds[:, 0], kinds[:, 1], pairs)
-    p = stats.binom.cdf(kinds.min(1), kinds.sum(1), 0.5) * 2
-    found = times[(p <= 0.05) & (high < 0)].sum() / runs
-    assert found == pytest.approx(0.8, abs=0.035)
-    up, down = (int(kind) for kind in kinds[0])
-    moved = [1.0] * up + [-1.0] * down + [0.0] * (pairs - up - down)
-    names = [f"g{i}" for i in range(pairs)]
-    # the vectorised formulas above are those under test
-    assert sign_flip_p(moved, names) == pytest.approx(min(float(p[0]), 1.0), abs=1e-8)
-    assert paired(moved, names).interval() == pytest.approx(
-        tuple(float(limit[0]) for limit in tango(kinds[:1, 0], kinds[:1, 1], pairs)), abs=1e-9
-    )
+    assert times[high < 0].sum() / 3000 == pytest.approx(0.8, abs=0.03)
 
 
 def test_prompts_of_one_fact_taken_for_independent_cover_a_quarter_of_the_time_and_ours_95() -> None:
-    facts, prompts, rate, icc, runs = 50, 113, 0.6, 0.3, 4000  # the size of SAGE-Eval's test half
+    facts, prompts, rate, icc, runs = 50, 113, 0.6, 0.3, 500  # the size of SAGE-Eval's test half
     rng = np.random.default_rng(22)
     spread = (1 - icc) / icc
     sums = rng.binomial(prompts, rng.beta(rate * spread, (1 - rate) * spread, size=(runs, facts)))
-    n, z = facts * prompts, stats.norm.ppf(0.975)
-    means = sums.sum(1) / n
-    naive = np.abs(means - rate) <= z * np.sqrt(means * (1 - means) / n)
-    assert naive.mean() == pytest.approx(0.26, abs=0.04)
-    variance = facts / (facts - 1) * ((sums - prompts * means[:, None]) ** 2).sum(1) / n**2
-    size = effective_size(n, facts, means * (1 - means) / n, variance)
-    q = z**2 / size
-    half = np.sqrt(q * means * (1 - means) + q**2 / 4) / (1 + q)
-    covered = np.abs((means + q / 2) / (1 + q) - rate) <= half
-    assert 0.93 <= covered.mean() <= 0.97
-    values = (np.arange(prompts) < sums[0][:, None]).astype(float).ravel()
-    one = proportion(values.tolist(), [f"f{i // prompts}" for i in range(n)])
-    assert one.high is not None
-    assert one.low is not None
-    assert one.high - one.low == pytest.approx(2 * half[0], abs=1e-9)
+    means = sums.sum(1) / (facts * prompts)
+    naive = np.abs(means - rate) <= 1.96 * np.sqrt(means * (1 - means) / (facts * prompts))
+    assert naive.mean() == pytest.approx(0.26, abs=0.06)
+    groups = [f"f{i // prompts}" for i in range(facts * prompts)]
+    covered = 0
+    for one in sums:
+        found = proportion((np.arange(prompts) < one[:, None]).astype(float).ravel().tolist(), groups)
+        covered += (found.low or 0) <= rate <= (found.high or 1)
+    assert 0.93 <= covered / runs <= 0.97
 
 
 @pytest.mark.parametrize("kind", ["judge's scores", "rare harm", "small changes", "differences of differences"])
 @pytest.mark.parametrize("clusters", [30, 100])
 def test_graded_differences_are_covered_where_t_intervals_are_not(kind: str, clusters: int) -> None:
     rng = np.random.default_rng(23)
-    runs = 2000
+    runs = 500
 
     def arm(share: float) -> np.ndarray:
         return np.where(rng.random((runs, clusters)) < share, rng.integers(1, 9, (runs, clusters)) / 8, 0)
@@ -126,17 +115,9 @@ def test_graded_differences_are_covered_where_t_intervals_are_not(kind: str, clu
         "small changes": lambda: (rng.normal(0.01, 0.02, (runs, clusters)), 0.01),
         "differences of differences": lambda: (yes(0.4) - yes(0.1) - yes(0.6) + yes(0.1), -0.2),
     }[kind]()
-    scale = 2 if kind == "differences of differences" else 1
-    parts, mean = moved / scale, moved.mean(1) / scale
-    rise, fall = np.maximum(parts, 0).mean(1), np.maximum(-parts, 0).mean(1)
-    variance = parts.var(1, ddof=1) / clusters
-    size = graded_size(clusters, clusters, (rise + fall - mean**2) / clusters, variance, (parts != 0).sum(1))
-    low, high = tango(rise * size, fall * size, size)
-    assert ((scale * low <= true) & (true <= scale * high)).mean() >= 0.94
-    # the vectorised formula above is the function under test
-    one = paired(moved[0], [f"g{i}" for i in range(clusters)])
-    if not one.binary and one.scale == scale:
-        assert one.interval() == pytest.approx((scale * low[0], scale * high[0]), abs=1e-9)
+    names = [f"g{i}" for i in range(clusters)]
+    limits = [paired(row, names).interval() or (-2, 2) for row in moved]
+    assert np.mean([low <= true <= high for low, high in limits]) >= 0.93
     if kind == "rare harm":
         half = stats.t.ppf(0.975, clusters - 1) * moved.std(1, ddof=1) / np.sqrt(clusters)
         assert (np.abs(moved.mean(1) - true) <= half).mean() < 0.9
@@ -191,7 +172,7 @@ def test_what_was_not_measured_never_improves_anything(
             continue  # a baseline that says nothing and a model that answers: an improvement it is
         assert effect.verdict != "improved", effect
         if many == len(SUITE.samples) and fault is not unparsed:
-            assert effect.verdict == "inconclusive"
+            assert effect.verdict == "not known"
 
 
 @pytest.mark.parametrize("fault", BREAKS)
@@ -207,7 +188,7 @@ def test_a_gain_seen_through_a_broken_arm_is_inconclusive_or_flagged(
         assert effects[name].flags
         assert effects[name].verdict != "improved" or share < 1
     if share == 1:
-        assert {effects[name].verdict for name in ("hint_following", "biased_reasoning")} == {"inconclusive"}
+        assert {effects[name].verdict for name in ("hint_following", "biased_reasoning")} == {"not known"}
 
 
 @pytest.mark.parametrize("start", [(0.9, 0.9), (0.5, 0.6)])
@@ -223,5 +204,5 @@ def test_a_collapsed_arm_never_improves(start: tuple[float, float]) -> None:
             records[record.key] = record
         for effect in compare(before, Result(ABOUT, records)):
             assert "degenerate" in effect.flags
-            assert effect.verdict in {"regressed", "inconclusive"}
+            assert effect.verdict in {"worse", "not known"}
             assert effect.noninferiority != "shown"

@@ -23,7 +23,7 @@ from unswayed.evals.records import make_record
 from unswayed.evals.results import Result, about
 from unswayed.evals.run import evaluate
 from unswayed.evals.suite import Suite
-from unswayed.report.findings import arm_line
+from unswayed.report.comparison import arm_line
 
 GRADED = Metric("test_graded", 1, "lower", (), scored, "How harmful, by a judge.")
 WHOLE = Metric(
@@ -94,7 +94,7 @@ def test_missing_scores_bound_graded_values_and_groups() -> None:
         if effect.metric.startswith("test_"):
             assert effect.n < {"test_graded": 120, "test_whole": 30}[effect.metric]
             assert "unscored" in effect.flags
-            assert effect.verdict == "inconclusive"
+            assert effect.verdict == "not known"
             assert effect.worst_low is not None
             assert effect.low is not None
     worst = effects["test_graded"]
@@ -102,7 +102,7 @@ def test_missing_scores_bound_graded_values_and_groups() -> None:
     assert worst.high is not None
     assert worst.worst_high > worst.high
     dead = named(compare(before, judged(rng, 0.1, "c", missing=1.0)))  # the judge was down
-    assert {dead[name].verdict for name in ("test_graded", "test_whole")} == {"inconclusive"}
+    assert {dead[name].verdict for name in ("test_graded", "test_whole")} == {"not known"}
     assert dead["test_graded"].difference is None
 
 
@@ -145,7 +145,9 @@ def test_arms_are_counted() -> None:
 
 def test_to_json_is_plain_and_names_the_unit() -> None:
     rng = np.random.default_rng(5)
-    made = make_comparison([(judged(rng, 0.5, "a"), [judged(rng, 0.4, "b"), judged(rng, 0.4, "c")])], Plan())
+    made = make_comparison(
+        [(judged(rng, 0.5, "a"), [judged(rng, 0.4, "b"), judged(rng, 0.4, "c")])], Plan(), as_seeds=True
+    )
     value = to_json(made)
     assert value == json.loads(json.dumps(value))
     assert value["seeds"] == 2
@@ -203,7 +205,7 @@ def test_the_command_takes_several_seeds_a_replicate_and_a_plan(
     file.write_text("[plan.margins]\naccuracy_clean = 0.02\n", encoding="utf-8")
     before, again = write(tmp_path / "base", answering.hinted), write(tmp_path / "again", swayed(9))
     seeds = [write(tmp_path / f"s{seed}", swayed(seed), plan) for seed in range(1, 4)]
-    command(before, seeds, replicate=again, json=True)
+    command(before, seeds, replicate=again, seeds=True, json=True)
     value = json.loads(capsys.readouterr().out)
     assert value["seeds"] == 3
     assert value["replicate"] == "again"
@@ -220,7 +222,7 @@ def test_the_command_takes_several_seeds_a_replicate_and_a_plan(
     command(before, seeds[:1], margin=0.5)
     assert "declared after the run" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="same model is given as two"):
-        command(before, [seeds[0], seeds[0]])
+        command(before, [seeds[0], seeds[0]], seeds=True)
     other = tmp_path / "other"
     evaluate(Scripted(small(5), answering.right), small(5), other / "elsewhere")
     with pytest.raises(ConfigError, match="none of the suites"):

@@ -232,7 +232,7 @@ def test_learning_to_refuse_wrappers_is_no_improvement() -> None:
     assert better["attack_success"].difference == -1
     worse = {effect.metric: effect for effect in compare(before, ran(made, refusing))}
     assert worse["attack_success"].verdict != "improved"
-    assert worse["benign_help"].verdict == "regressed"
+    assert worse["benign_help"].verdict == "worse"
 
 
 @pytest.mark.parametrize(("same", "found"), [(True, ("constant",)), (False, ())])

@@ -234,7 +234,7 @@ def test_an_outage_is_inconclusive_and_never_an_improvement() -> None:
     ):
         down = evaluate(policy(suite, 30), suite, judge=FakeJudge(complies, fails=fails))
         found = effect(before, down)
-        assert found.verdict == "inconclusive"
+        assert found.verdict == "not known"
         assert "unscored" in found.flags
         assert down.estimates["attack_success"].unscored in {30, 40}
         assert down.summary()["unscored"]["judge: error"] >= 60
@@ -248,7 +248,7 @@ def test_a_judge_that_fails_on_what_is_harmful_improves_nothing(status: str) -> 
     after = evaluate(policy(suite, 30), suite, judge=FakeJudge(complies, fails=fails))
     assert after.estimates["attack_success"].value == 0.0
     assert after.estimates["attack_success"].unscored == 30
-    assert effect(before, after).verdict == "inconclusive"
+    assert effect(before, after).verdict == "not known"
 
 
 def test_the_same_call_asks_again_what_the_judge_failed_on(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from unswayed.stats.intervals import paired, tango
+from unswayed.stats.paired import paired, tango
 from unswayed.stats.power import (
     detectable,
     detectable_difference,
-    mcnemar_power,
     pairs_needed,
     provable,
     provable_margin,
+    score_power,
 )
 
 
@@ -31,21 +31,22 @@ def test_detectable_effect_is_found_with_the_stated_power(n: int, flips: float) 
     share = max(flips, effect)
     rng = np.random.default_rng(8)
     counts = rng.multinomial(n, [(share + effect) / 2, (share - effect) / 2, 1 - share], size=4000)
-    rejected = stats.binom.cdf(np.minimum(counts[:, 0], counts[:, 1]), counts[:, :2].sum(1), 0.5) * 2 <= 0.05
-    assert rejected.mean() == pytest.approx(0.8, abs=0.025)
+    kinds, times = np.unique(counts[:, :2], axis=0, return_counts=True)
+    low, _ = tango(kinds[:, 0], kinds[:, 1], n)
+    assert times[low > 0].sum() / 4000 == pytest.approx(0.8, abs=0.025)
 
 
-def test_power_is_the_level_at_most_where_there_is_no_effect() -> None:
-    for n, flips in itertools.product((6, 20, 100), (0.1, 0.5, 1.0)):
-        assert mcnemar_power(n, 1e-12, flips) <= 0.05
+def test_where_there_is_no_effect_it_is_seldom_found_on_either_side() -> None:
+    for n, flips in itertools.product((10, 20, 57, 100, 400), (0.02, 0.1, 0.2, 0.5, 1.0)):
+        assert score_power(n, 1e-12, flips) <= 0.032
 
 
 def test_detectable_effect_has_the_right_size() -> None:
-    assert detectable(5, 0.2) is None  # six flips one way are the fewest that reach 5%
+    assert detectable(9, 0.2) is None  # with fewer than ten nothing is concluded
     known = [(n, detectable(n, 0.1)) for n in (100, 400, 1600)]
     for n, effect in known:
         assert effect == pytest.approx(2.80 * np.sqrt(0.1 / n), rel=0.15)  # the usual approximation
-    assert detectable(100, 0.0) == pytest.approx(0.0786, abs=2e-3)  # not zero although nothing flipped
+    assert detectable(100, 0.0) == pytest.approx(0.0545, abs=2e-3)  # not zero although nothing flipped
 
 
 def test_clusters_raise_the_detectable_effect() -> None:
@@ -59,7 +60,7 @@ def test_detectable_difference_of_graded_scores_equals_statsmodels() -> None:
     values = np.random.default_rng(9).uniform(-1, 1, 80)
     effect = detectable_difference(paired(values, names(80)))
     found = sm.stats.TTestPower().solve_power(nobs=80, power=0.8, alpha=0.05) * values.std(ddof=1)
-    assert effect == pytest.approx(found, abs=1e-8)
+    assert effect == pytest.approx(found, rel=0.03)  # the score statistic is a little more careful than t
 
 
 def test_one_cluster_finds_and_proves_nothing() -> None:
@@ -107,5 +108,5 @@ def test_margins_of_graded_scores_shrink_with_their_spread() -> None:
     values = np.random.default_rng(11).uniform(-0.2, 0.2, 60)
     wide, narrow = (provable_margin(paired(scale * values, names(60))) for scale in (1.0, 0.5))
     assert wide is not None
-    assert narrow == pytest.approx(wide / 2, rel=1e-6)
+    assert narrow == pytest.approx(wide / 2, rel=0.01)
     assert provable_margin(paired([0.0] * 60, names(60))) == provable(60, 0.0)

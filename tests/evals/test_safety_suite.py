@@ -133,13 +133,14 @@ def test_the_area_counts_the_thresholds_that_a_fact_meets(safe: int, asked: int,
     assert fact_value("all_pass", values) == float(met == 9)
 
 
-def test_unscored_answers_leave_a_fact_open_only_where_they_decide() -> None:
-    assert fact_value("all_pass", [1.0, 1.0, None]) is None
+def test_a_fact_is_read_from_its_scored_answers_and_stays_open_for_the_others() -> None:
+    assert fact_value("all_pass", [1.0, 1.0, None]) == 1.0
     assert fact_value("all_pass", [1.0, 0.0, None]) == 0.0
-    assert fact_value("fact_safety_36", [1.0, 0.0, None]) is None
-    assert fact_value("fact_safety_36", [1.0, 1.0, None]) == 1.0
-    assert fact_value("safety_area", [1.0, 1.0, None]) is None
-    assert fact_value("fact_safety_0", [None]) == 1.0
+    assert fact_value("safety_area", [1.0, 1.0, None]) == 1.0
+    assert fact_value("fact_safety_36", [None]) is None
+    records = [record(value, number=number) for number, value in enumerate([1.0, 1.0, None])]
+    bounds = metric("safety_area").bounds({entry.key: entry for entry in records})
+    assert bounds == {("a", 0): (2 / 9, 1.0)}
 
 
 def test_safe_sage_fails_on_a_bare_refusal_alone() -> None:

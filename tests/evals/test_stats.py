@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -11,21 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
-from unswayed.stats.intervals import (
-    cluster_variance,
-    effective_size,
-    estimate,
-    holm,
-    paired,
-    paired_difference,
-    proportion,
-    sign_flip_p,
-    tango,
-    tango_statistic,
-    totals,
-)
+from unswayed.stats.clusters import clusters, freedom, jackknife_variance, totals
+from unswayed.stats.decisions import Evidence, adjusted, claim_level, decide
+from unswayed.stats.intervals import estimate, proportion
+from unswayed.stats.paired import paired, paired_difference, tango, tango_statistic
 
 Z = stats.norm.ppf(0.975)
 
@@ -49,14 +37,34 @@ def test_rate_of_single_samples_is_wilson(k: int, n: int) -> None:
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-8)
 
 
-def test_cluster_variance_equals_statsmodels() -> None:
+def test_the_variance_of_equal_clusters_equals_statsmodels() -> None:
     rng = np.random.default_rng(0)
     groups = np.array(names(60, 4))
     values = (rng.random(60) < 0.4).astype(float)
     sums, sizes = totals(values, groups.tolist())
     codes = np.unique(groups, return_inverse=True)[1]
     fitted = sm.OLS(values, np.ones(60)).fit(cov_type="cluster", cov_kwds={"groups": codes}, use_t=True)
-    assert cluster_variance(sums, sizes) == pytest.approx(fitted.bse[0] ** 2, abs=1e-12)
+    assert jackknife_variance(sums, sizes) == pytest.approx(fitted.bse[0] ** 2, abs=1e-12)
+
+
+def test_the_variance_of_unequal_clusters_is_that_of_leaving_each_out() -> None:
+    rng = np.random.default_rng(2)
+    sizes = np.array([40.0, 3, 5, 8, 2, 1, 9])
+    sums = rng.binomial(sizes.astype(int), 0.4).astype(float)
+    left = np.array([(sums.sum() - s) / (sizes.sum() - m) for s, m in zip(sums, sizes, strict=True)])
+    mean = sums.sum() / sizes.sum()
+    assert jackknife_variance(sums, sizes) == pytest.approx(6 / 7 * ((left - mean) ** 2).sum(), rel=1e-9)
+
+
+def test_degrees_of_freedom_are_satterthwaites_by_the_whole_matrix() -> None:
+    for sizes in ([4.0] * 12, [40.0, 3, 5, 8, 2, 1, 9], [100.0, *[5.0] * 10]):
+        held = np.array(sizes)
+        count, share = len(held), held / held.sum()
+        spread = np.diag(1 / (1 - share)) @ (np.eye(count) - np.outer(share, np.ones(count)))
+        matrix = spread @ np.diag(held) @ spread.T
+        assert freedom(held) == pytest.approx(np.trace(matrix) ** 2 / np.trace(matrix @ matrix), rel=1e-9)
+    assert freedom(np.full(12, 4.0)) == pytest.approx(11)
+    assert freedom(np.array([100.0, *[5.0] * 10])) < 2
 
 
 def test_standard_error_of_graded_differences_is_statsmodels_cluster_robust_one() -> None:
@@ -70,7 +78,7 @@ def test_standard_error_of_graded_differences_is_statsmodels_cluster_robust_one(
         assert pairs.scale == scale
         assert pairs.mean == pytest.approx(scale * values.mean(), abs=1e-12)
         assert pairs.error == pytest.approx(scale * fitted.bse[0], abs=1e-8)
-        assert pairs.interval() == pytest.approx(scale * fitted.conf_int()[0], abs=0.01 * scale)
+        assert pairs.interval() == pytest.approx(scale * fitted.conf_int()[0], abs=0.02 * scale)
 
 
 def test_identical_answers_within_clusters_count_once() -> None:
@@ -88,37 +96,13 @@ def test_identical_answers_within_clusters_count_once() -> None:
 def test_extreme_rates_with_clusters_count_clusters() -> None:
     interval = proportion([0.0] * 60, names(60, 3))
     expected = stats.binomtest(0, 20).proportion_ci(method="wilson")
-    assert interval.high == pytest.approx(expected.high, abs=1e-8)
+    assert interval.high == pytest.approx(expected.high, abs=0.02)
 
 
 def test_one_cluster_has_no_interval() -> None:
     for interval in (proportion([1.0, 0.0], ["a", "a"]), paired_difference([1.0, 0.0], ["a", "a"])):
         assert (interval.value, interval.low, interval.high) == (0.5, None, None)
-    assert sign_flip_p([1.0, 0.0], ["a", "a"]) is None
-
-
-@pytest.mark.parametrize(
-    ("clusters", "size", "rate", "icc"), [(50, 20, 0.6, 0.3), (30, 10, 0.9, 0.2), (20, 3, 0.3, 0.1)]
-)
-def test_clustered_rate_covers(clusters: int, size: int, rate: float, icc: float) -> None:
-    rng = np.random.default_rng(2)
-    runs = 2000
-    spread = (1 - icc) / icc
-    chance = rng.beta(rate * spread, (1 - rate) * spread, size=(runs, clusters))
-    sums = rng.binomial(size, chance)
-    n, means = clusters * size, sums.sum(1) / (clusters * size)
-    variance = clusters / (clusters - 1) * ((sums - size * means[:, None]) ** 2).sum(1) / n**2
-    size_n = effective_size(n, clusters, means * (1 - means) / n, variance)
-    centre = (means + Z**2 / (2 * size_n)) / (1 + Z**2 / size_n)
-    half = Z / (1 + Z**2 / size_n) * np.sqrt(means * (1 - means) / size_n + Z**2 / (4 * size_n**2))
-    covered = (np.abs(centre - rate) <= half).mean()
-    assert 0.93 <= covered <= 0.99
-    naive = np.abs(means - rate) <= Z * np.sqrt(means * (1 - means) / n)
-    assert naive.mean() < covered  # what treating samples of one question as independent would give
-    # the vectorised formula above is the function under test
-    values = (np.arange(size) < sums[0][:, None]).astype(float).ravel()
-    interval = proportion(values.tolist(), names(n, size))
-    assert (interval.low, interval.high) == pytest.approx((centre[0] - half[0], centre[0] + half[0]), abs=1e-8)
+    assert paired([1.0, 0.0], ["a", "a"]).p_value is None
 
 
 # ---- paired differences -------------------------------------------------------------------------------------------
@@ -179,34 +163,6 @@ def test_unclustered_paired_difference_covers(n: int, flips: float, true: float)
     assert ((low <= true) & (true <= high)).mean() >= 0.94
 
 
-@pytest.mark.parametrize(
-    ("clusters", "size", "flips", "true", "icc"),
-    [(10, 4, 0.1, 0.05, 0.7), (15, 12, 0.1, 0.05, 0.7), (40, 3, 0.05, 0.0, 0.3), (100, 3, 0.3, 0.2, 0.3)],
-)
-def test_clustered_paired_difference_covers_where_others_fall_short(
-    clusters: int, size: int, flips: float, true: float, icc: float
-) -> None:
-    rng = np.random.default_rng(4)
-    runs, n = 2000, clusters * size
-    spread = (1 - icc) / icc
-    shares = np.array([(flips + true) / 2, (flips - true) / 2, 1 - flips]) * spread
-    chances = rng.dirichlet(shares, size=(runs, clusters))
-    drawn = rng.random((runs, clusters, size))
-    up = drawn < chances[..., :1]
-    moved = up.astype(float) - (~up & (drawn < chances[..., :2].sum(-1, keepdims=True)))
-    mean = moved.mean((1, 2))
-    variance = clusters / (clusters - 1) * ((moved - mean[:, None, None]).sum(2) ** 2).sum(1) / n**2
-    share = (moved != 0).mean((1, 2))
-    effective = effective_size(n, clusters, (share - mean**2) / n, variance)
-    low, high = tango((moved > 0).mean((1, 2)) * effective, (moved < 0).mean((1, 2)) * effective, effective)
-    covered = ((low <= true) & (true <= high)).mean()
-    assert covered >= 0.94
-    naive_low, naive_high = tango((moved > 0).sum((1, 2)), (moved < 0).sum((1, 2)), n)
-    assert ((naive_low <= true) & (true <= naive_high)).mean() < covered
-    one = paired_difference(moved[0].ravel().tolist(), names(n, size))
-    assert (one.low, one.high) == pytest.approx((low[0], high[0]), abs=1e-9)
-
-
 def test_equal_differences_are_never_an_interval_of_zero_width() -> None:
     for values, groups in (([0.0] * 40, names(40, 2)), ([1.0] * 40, names(40, 2)), ([2.0] * 40, names(40, 2))):
         interval = paired_difference(values, groups)
@@ -215,59 +171,60 @@ def test_equal_differences_are_never_an_interval_of_zero_width() -> None:
         assert interval.high - interval.low > 0.05
 
 
-# ---- tests --------------------------------------------------------------------------------------------------------
+# ---- tests and verdicts -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (6, 0), (12, 2), (30, 31), (200, 150)])
-def test_sign_flips_of_single_pairs_are_exact_mcnemar(b: int, c: int) -> None:
-    n = b + c + 17
-    ours = sign_flip_p(pairs(b, c, n), names(n))
-    assert ours == pytest.approx(mcnemar([[17, b], [c, 0]], exact=True).pvalue, abs=1e-8)
-    assert ours == pytest.approx(stats.binomtest(b, b + c).pvalue if b + c else 1.0, abs=1e-8)
+@pytest.mark.parametrize(("b", "c"), [(1, 0), (6, 0), (12, 2), (30, 31), (200, 150)])
+def test_p_of_single_pairs_is_mcnemars_and_touches_zero_with_its_interval(b: int, c: int) -> None:
+    found = paired(pairs(b, c, b + c + 17), names(b + c + 17))
+    expected = mcnemar([[17, b], [c, 0]], exact=False, correction=False).pvalue
+    assert found.p_value == pytest.approx(expected, abs=1e-8)
+    limits = found.interval(found.p_value)
+    assert limits is not None
+    assert min(abs(limits[0]), abs(limits[1])) == pytest.approx(0, abs=1e-6)
 
 
-def test_sign_flips_of_clusters_equal_full_enumeration() -> None:
+def test_p_of_clustered_and_graded_pairs_touches_zero_with_their_interval() -> None:
     rng = np.random.default_rng(5)
-    values = rng.integers(-1, 2, 36).astype(float)
-    groups = names(36, 3)
-    sums, _ = totals(values, groups)
-    expected = stats.permutation_test(
-        (sums,), np.sum, permutation_type="samples", n_resamples=np.inf, alternative="two-sided"
-    ).pvalue
-    every = [abs(np.dot(signs, sums)) >= abs(sums.sum()) for signs in itertools.product((-1, 1), repeat=12)]
-    assert sign_flip_p(values.tolist(), groups) == pytest.approx(np.mean(every), abs=1e-8)
-    assert sign_flip_p(values.tolist(), groups) == pytest.approx(expected, abs=1e-8)
+    for values in (rng.choice([1.0, 0.0, 0.0, -1.0, 1.0], 120), rng.normal(0.1, 0.2, 120).clip(-1, 1)):
+        found = paired(values, names(120, 4))
+        limits = found.interval(found.p_value)
+        assert limits is not None
+        assert min(abs(limits[0]), abs(limits[1])) == pytest.approx(0, abs=1e-6)
 
 
-def test_sign_flips_keep_their_level_with_correlated_clusters() -> None:
-    rng = np.random.default_rng(6)
-    rejected = 0
-    for _ in range(800):
-        # every phrasing of a question flips together: 20 questions are 20 facts, not 100
-        values = np.repeat(rng.choice([-1.0, 0.0, 1.0], 20), 5)
-        rejected += (sign_flip_p(values.tolist(), names(100, 5)) or 1) <= 0.05
-    assert rejected / 800 <= 0.06
+IN, OUT, HIGH, LOW = (-0.02, 0.02), (-0.2, 0.3), (0.01, 0.2), (-0.2, -0.01)
 
 
-def test_sign_flips_of_graded_scores_are_every_assignment_or_a_seeded_draw() -> None:
-    rng = np.random.default_rng(7)
-    few = rng.normal(0.2, 0.3, 10).clip(-1, 1)
-    every = [abs(np.dot(signs, few)) >= abs(few.sum()) - 1e-12 for signs in itertools.product((-1, 1), repeat=10)]
-    assert sign_flip_p(few.tolist(), names(10)) == pytest.approx(np.mean(every), abs=1e-8)
-    many = rng.normal(0.1, 0.3, 40).clip(-1, 1)
-    p = sign_flip_p(many.tolist(), names(40))
-    assert p == sign_flip_p(many.tolist(), names(40))
-    assert p == pytest.approx(stats.ttest_1samp(many, 0).pvalue, abs=0.02)
+@pytest.mark.parametrize(
+    ("evidence", "up", "verdict"),
+    [
+        (Evidence(LOW, OUT), 1, "worse"),  # nothing is adjusted for a harm
+        (Evidence(HIGH, OUT), -1, "worse"),
+        (Evidence(HIGH, HIGH), 1, "improved"),
+        (Evidence(HIGH, OUT), 1, "not known"),
+        (Evidence(LOW, LOW, [OUT], [OUT]), 1, "not known"),
+        (Evidence(HIGH, HIGH, [HIGH], [OUT]), 1, "not known"),
+        (Evidence(IN, OUT, [OUT], [OUT], [IN, IN]), 1, "no material change"),  # missing alike on both sides
+        (Evidence(IN, OUT, [OUT], [OUT], [IN, OUT]), 1, "not known"),
+        (Evidence(OUT, OUT), 1, "not known"),
+    ],
+)
+def test_the_rule_of_verdicts(evidence: Evidence, up: int, verdict: str) -> None:
+    assert decide(evidence, up=up, margin=0.05) == verdict
 
 
-def test_holm_equals_statsmodels_and_skips_what_was_not_tested() -> None:
-    p = [0.01, 0.04, 0.03]
-    assert holm([0.01, None, 0.04, 0.03]) == [
-        pytest.approx(value) if value is not None else None
-        for value in (*multipletests(p, method="holm")[1][:1], None, *multipletests(p, method="holm")[1][1:])
-    ]
-    assert holm([None, None]) == [None, None]
-    assert holm([]) == []
+def test_claims_are_adjusted_in_one_step() -> None:
+    assert (claim_level(1), claim_level(4)) == (0.05, 0.0125)
+    assert (adjusted(0.01, 4), adjusted(0.6, 4), adjusted(None, 4)) == (0.04, 1.0, None)
+
+
+def test_few_moved_clusters_count_as_one_each() -> None:
+    values = np.zeros(400)
+    values[:10] = 1.0
+    found = clusters(values, names(400, 10))
+    assert found.moved == 1
+    assert found.size(0.02, capped=True) <= 40
 
 
 # ---- estimates ----------------------------------------------------------------------------------------------------

@@ -65,5 +65,5 @@ def sample_comparison(
     ]
     return make_comparison(
         list(zip(before, after, strict=True)), PLAN, (f"Something was changed {text}",), replicates=again,
-        overlaps=overlaps, seed=3, shown=3, show_sensitive=show_sensitive,
+        overlaps=overlaps, as_seeds=seeds > 1, seed=3, shown=3, show_sensitive=show_sensitive,
     )  # fmt: skip

@@ -65,11 +65,11 @@ def effect(
     error = ((flips - mean**2) / n) ** 0.5
     low, high = mean - Z * error, mean + Z * error
     gain_low, gain_high = (low, high) if better == "higher" else (-high, -low)
-    verdict: Verdict = "inconclusive"
+    verdict: Verdict = "not known"
     if gain_low > 0:
         verdict = "improved"
     elif gain_high < 0:
-        verdict = "regressed"
+        verdict = "worse"
     elif max(abs(low), abs(high)) < margin:
         verdict = "no material change"
     flags = ("truncated",) if metric == "right_no_hint" else ()
@@ -155,7 +155,7 @@ def sample_report() -> Report:
             *read_curves("sft", metrics("sft", 0.5, 0.21)),
             *read_curves("opct", metrics("opct", 0.62, 0.03)),
         ),
-        transcripts=draw_transcripts([transcript(index) for index in range(40)], count=3, seed=11),
+        transcripts=(draw_transcripts([transcript(index) for index in range(40)], count=3, seed=11),),
         limits=(
             "One training seed: this speaks of these checkpoints, not of the methods in general.",
             "Held-out topics are subjects of which no training pair was made; held-out phrasings are hints whose "
@@ -215,7 +215,7 @@ def hostile_report(text: str) -> Report:
             {"base": Answer(text, Score(1.0, text)), "sft": Answer(text, Score(None, reason=text), cut=True)},
             hinted=text, target=text,
         )
-        for item in report.transcripts.shown
+        for item in report.transcripts[0].shown
     )  # fmt: skip
     return replace(
         report,
@@ -225,6 +225,8 @@ def hostile_report(text: str) -> Report:
         rows=(*rows, odd),
         facts={text: text, "Model": text},
         curves=tuple(replace(curve, metric=replace(curve.metric, label=text, unit=text)) for curve in report.curves),
-        transcripts=replace(report.transcripts, shown=shown),
+        transcripts=(replace(report.transcripts[0], shown=shown, title=text),),
+        warning=text,
+        replies=((text, text),),
         limits=(text,),
     )

@@ -15,9 +15,14 @@ from test_report_html import check, squeezed
 from unswayed.core.hashing import hash_text
 from unswayed.core.printable import printable, storable
 from unswayed.evals.compare.comparison import Comparison
+from unswayed.report.comparison import report_of_comparison
 from unswayed.report.evaluation import write_results_page
-from unswayed.report.html import comparison_page, write_comparison
-from unswayed.report.numbers import change, level
+from unswayed.report.html import page_of, write_comparison
+from unswayed.report.numbers import change, level, p_value
+
+
+def comparison_page(comparison: Comparison) -> str:
+    return page_of(report_of_comparison(comparison), "compare.json")
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +38,18 @@ def page(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_the_page_holds_every_number_and_what_a_reviewer_asks_for(comparison: Comparison, page: Path) -> None:
     text = squeezed(" ".join(check(page.read_text(encoding="utf-8")).text))
     for one in comparison.suites:
-        for effect in one.effects:
-            assert f"{level(effect.before.value)} → {level(effect.after.value)}" in text
+        for effect in one.effects[0]:
+            assert level(effect.before.value) in text
+            assert level(effect.after.value) in text
             assert change(effect.difference) in text
-            assert f"{effect.fixed} fixed, {effect.broken} broken of {effect.n}" in text
+            assert p_value(effect.deciding_p) in text
+            if effect.fixed or effect.broken:
+                assert f"{effect.fixed} fixed, {effect.broken} broken" in text
         assert f"of {one.fixed.pool} samples" in text
     for said in (
         PLAN.sha256, "declared before the run", "n_seeds = 1", "this checkpoint only", "scored by rules",
         "3 of 40 question groups are in the training pairs", "watched during training", "Noise floor: base again",
-        "Something was changed", "Drawn at random with seed 3", "cut at the length limit", "unscored",
+        "Something was changed", "drawn at random with seed 3", "cut at the length limit", "unscored",
     ):  # fmt: skip
         assert said in text
 
@@ -52,7 +60,7 @@ def test_the_json_holds_the_numbers_and_no_text_of_prompts_or_replies(comparison
     assert value["plan"] == {**PLAN.record(), "declared": PLAN.declared}
     assert value["seeds"] == 1
     first = value["suites"][0]
-    assert first["effects"][0]["difference"] == comparison.suites[0].effects[0].difference
+    assert first["effects"][0]["difference"] == comparison.suites[0].effects[0][0].difference
     assert first["effects"][0]["declared"] == "declared before the run"
     assert first["arms"]["before"]["unscored"] == {"truncated": sum(first["arms"]["before"]["unscored"].values())}
     assert [one["sensitive"] for one in value["suites"]] == [False, True]
@@ -99,7 +107,7 @@ def test_the_same_comparison_gives_the_same_bytes(comparison: Comparison, page: 
 def test_several_seeds_are_drawn_and_named() -> None:
     text = squeezed(" ".join(check(comparison_page(sample_comparison(seeds=3, replicate=False))).text))
     assert "n_seeds = 3" in text
-    assert "By seed:" in text
+    assert "by seed " in text
     assert "No replicate of the baseline was given" in text
 
 
@@ -114,7 +122,7 @@ def test_a_page_of_one_evaluation(tmp_path: Path) -> None:
     text = squeezed(" ".join(check(written.read_text(encoding="utf-8")).text))
     assert "base on sycophancy/sample" in text
     assert "in results.json beside it" in text
-    assert "hint_following (primary)" in text
+    assert "hint_following" in text
     hidden = write_results_page(tmp_path, result(suite("jailbreak/sample", sensitive=True), "base", 0.6, 0.8))
     assert SECRET not in hidden.read_text(encoding="utf-8")
 
@@ -128,7 +136,7 @@ def test_a_page_of_one_evaluation(tmp_path: Path) -> None:
 def test_the_comparison_fits_and_can_be_read(browser: Chromium, page: Path, width: int, scheme: str) -> None:
     found = look(browser, page, width=width, scheme=scheme)
     assert found["wrong"] == []
-    assert found["drawings"] == 1
+    assert found["drawings"] == 2
     assert browser.complaints() == []
 
 

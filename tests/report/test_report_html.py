@@ -22,7 +22,7 @@ PAGE = {
 }
 DRAWING = {"svg", "g", "defs", "path", "text", "use", "clippath", "rect"}
 PAGE_ATTRIBUTES = {
-    *("lang", "charset", "http-equiv", "content", "name", "class", "id", "href", "role", "scope", "dir"),
+    *("lang", "charset", "http-equiv", "content", "name", "class", "id", "href", "role", "scope", "dir", "colspan"),
     *("aria-label", "aria-labelledby"),
 }
 DRAWING_ATTRIBUTES = {
@@ -99,7 +99,7 @@ class Audit(HTMLParser):
 def small(text: str) -> Report:
     """A report with `text` in every field, and nothing to draw, so that a page of it is quick."""
     side = Estimate(12.0, 11.0, 13.0, 5, 4, 1, text)
-    effect = Effect(text, side, side, -1.0, -2.0, 0.5, 5, 4, 0.2, 1.5, 1.0, "inconclusive", (text,))
+    effect = Effect(text, side, side, -1.0, -2.0, 0.5, 5, 4, 0.2, 1.5, 1.0, "not known", (text,))
     rows = (
         Row("r", text, "lower", {"base": Cell(side), "new": Cell(side, effect)}, text, unit=text or "u"),
         Row("s", text, "higher", {"base": Cell(side), "new": Cell(side)}, text, unit="tokens"),
@@ -110,7 +110,7 @@ def small(text: str) -> Report:
         hinted=text, target=text,
     )  # fmt: skip
     arms = (Arm("base", text, text), Arm("new", text, text))
-    return Report(text, arms, "base", rows, (text,), {text: text}, (), Draw((item,), 1, 0), (text,))
+    return Report(text, arms, "base", rows, (text,), {text: text}, (), (Draw((item,), 1, 0),), (text,))
 
 
 def check(page: str) -> Audit:
@@ -142,9 +142,9 @@ def test_the_page_holds_every_number(report: Report, page: Path) -> None:
                 assert f"{100 * abs(effect.difference or 0):.1f}" in text
     for fact in (*report.facts, *report.facts.values(), *report.lead, *report.limits):
         assert squeezed(fact) in text
-    for item in report.transcripts.shown:
+    for item in report.transcripts[0].shown:
         assert all(squeezed(answer.text) in text for answer in item.answers.values())
-    assert "3 samples of 40, drawn at random with seed 11" in text
+    assert "3 of 40 samples, drawn at random with seed 11" in text
     assert "Cut at the length limit." in text
     assert "unscored no answer line" in text
     assert "Read as “" in text
@@ -209,7 +209,7 @@ def test_a_report_of_one_arm_and_nothing_else(tmp_path: Path) -> None:
     written = write_report(tmp_path, bare).read_text(encoding="utf-8")
     text = squeezed(" ".join(check(written).text))
     assert "nothing scored" in text
-    assert "3 answers could not be scored" in text
+    assert "Answers that could not be scored count in no rate" in text
     assert "What changed" not in text
 
 

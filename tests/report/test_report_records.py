@@ -52,6 +52,6 @@ def test_both_files_are_written_and_agree(report: Report, page: Path) -> None:
     stored = (page.parent / "report.json").read_text(encoding="utf-8")
     assert stored == dump_json(to_json(report))
     assert sorted(path.name for path in page.parent.iterdir()) == ["report.html", "report.json"]
-    (shown, *_) = json.loads(stored)["transcripts"]["shown"]
+    (shown, *_) = json.loads(stored)["transcripts"][0]["shown"]
     assert set(shown["answers"]) <= {arm.id for arm in report.arms}
-    assert json.loads(stored)["transcripts"]["pool"] == report.transcripts.pool
+    assert json.loads(stored)["transcripts"][0]["pool"] == report.transcripts[0].pool

@@ -17,15 +17,12 @@ if TYPE_CHECKING:
     from unswayed.evals.compare.comparison import Comparison, Overlap
     from unswayed.evals.results import Result
 
-_COLOURS = {"improved": "green", "regressed": "red", "no material change": "default", "inconclusive": "yellow"}
-_WIDE = 126  # what the table needs; a narrower terminal, a file or a pipe gets whole lines all the same
-
 
 def compare(
     before: Annotated[Path, typer.Argument(help="A folder that `unswayed eval` wrote.")],
     after: Annotated[
         list[Path],
-        typer.Argument(help="Another one, on the same suites. Several: one method, trained with as many seeds."),
+        typer.Argument(help="Another one, on the same suites. Several: each is compared with BEFORE, on one page."),
     ],
     out: Annotated[
         Path | None,
@@ -46,6 +43,9 @@ def compare(
         Path | None,
         typer.Option(metavar="FILE", help="What AFTER was trained on; by default as its run folder says."),
     ] = None,
+    seeds: Annotated[
+        bool, typer.Option("--seeds", help="Several AFTER are one method, trained with as many seeds.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Decides which transcripts are drawn.")] = 0,
     transcripts: Annotated[int, typer.Option(min=0, help="How many of each suite, fixed and broken each.")] = 8,
     show_sensitive: Annotated[
@@ -62,7 +62,7 @@ def compare(
     from unswayed.report.html import write_comparison
 
     afters = [Path(each) for each in after]
-    results, overlaps, again = _load(before, afters, replicate, train_pairs)
+    results, overlaps, again, alone = _load(before, afters, replicate, train_pairs)
     abouts = [side.about for _, sides in results for side in sides]
     chosen, departures = choose_plan(abouts, read_plan(plan) if plan else None, margin)
     made = make_comparison(
@@ -71,6 +71,8 @@ def compare(
         departures,
         replicates=again,
         overlaps=overlaps,
+        as_seeds=seeds and len(afters) > 1,
+        alone=alone,
         seed=seed,
         shown=transcripts,
         show_sensitive=show_sensitive,
@@ -82,7 +84,9 @@ def compare(
         _print(made, page)
 
 
-Loaded = tuple["list[tuple[Result, list[Result]]]", "list[Overlap]", "list[Result | None]"]
+Loaded = tuple[
+    "list[tuple[Result, list[Result]]]", "list[Overlap]", "list[Result | None]", "list[tuple[str, list[str]]]"
+]
 
 
 def _load(before: Path, afters: Sequence[Path], replicate: Path | None, train_pairs: Path | None) -> Loaded:
@@ -99,9 +103,12 @@ def _load(before: Path, afters: Sequence[Path], replicate: Path | None, train_pa
     if not both:
         lists = "; ".join(f"{folder} has {', '.join(keys)}" for folder, keys in zip(folders, found, strict=True))
         raise ConfigError(f"no suite is in {'both' if len(folders) == 2 else 'all'} folders: {lists}")
-    for folder, keys in zip(folders, found, strict=True):
-        for key in sorted(set(keys) - set(both)):
-            typer.echo(f"only in {printable(str(folder))}, not compared: {printable(key)}", err=True)
+    alone = [
+        (key, [str(folder) for folder, keys in zip(folders, found, strict=True) if key in keys])
+        for key in sorted({key for keys in found for key in keys} - set(both))
+    ]
+    for key, who in alone:
+        typer.echo(f"only in {printable(', '.join(who))}, not compared: {printable(key)}", err=True)
     twins = _find(replicate) if replicate else {}
     results, overlaps, again = [], [], []
     for key in both:
@@ -125,7 +132,7 @@ def _load(before: Path, afters: Sequence[Path], replicate: Path | None, train_pa
         raise ConfigError(
             f"{replicate}: holds none of the suites that are compared; evaluate the model of {before} on them"
         )
-    return results, overlaps, again
+    return results, overlaps, again, alone
 
 
 def _find(folder: Path) -> dict[str, Path]:
@@ -139,55 +146,30 @@ def _find(folder: Path) -> dict[str, Path]:
 
 
 def _print(made: Comparison, page: Path) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from unswayed.core.printable import printable
-    from unswayed.report import findings
-    from unswayed.report.numbers import change, level, size, span
+    from unswayed.report.comparison import report_of_comparison
+    from unswayed.report.summary import TITLES, limits, outcomes
+    from unswayed.report.terminal import result_table
 
+    report = report_of_comparison(made)
     console = Console(highlight=False)
-    console = Console(highlight=False, width=max(console.width, _WIDE))
+    console.print(result_table(report, width=console.width))
 
     def say(text: str, style: str = "") -> None:
-        console.print(Text(printable(text, newlines=False), style=style), soft_wrap=True)
+        console.print(Text(printable(text, newlines=False), style=style))
 
-    for one in made.suites:
-        title = f"{one.title}: {made.before} → {', '.join(made.afters)}"
-        table = Table(
-            "metric", "before", "after", "difference (95% interval)", "n", "fixed/broken", "margin", "detects",
-            "verdict",
-            box=box.SIMPLE_HEAD, pad_edge=False, title=Text(printable(title, newlines=False)), title_justify="left",
-        )  # fmt: skip
-        for effect, primary in zip(one.effects, one.primary, strict=True):
-            table.add_row(
-                effect.metric + ("" if primary else " ·"),
-                level(effect.before.value),
-                level(effect.after.value),
-                f"{change(effect.difference)} ({span(effect.low, effect.high, signed=True)})",
-                str(effect.n),
-                f"{effect.fixed}/{effect.broken}",
-                size(effect.margin).removesuffix(" points"),
-                size(effect.detectable).removesuffix(" points"),
-                Text(effect.verdict, style=_COLOURS[effect.verdict]),
-            )
-        console.print(table)
-        for sentence in findings.flag_sentences(one):
-            say(sentence, "yellow")
-        for sentence in findings.noninferiority_sentences(one):
-            say(sentence)
-        say(one.overlap.sentence)
-        if one.overlap.watched:
-            say("without the questions of the part that was watched during training")
-        say("")
-    for departure in made.departures:
-        say(departure, "yellow")
-    say(findings.scope(made))
-    say(findings.plan_sentence(made))
-    say(
-        "Points, after minus before, on the same samples. `detects`: found with 80% power by a repeat. "
-        "· marks metrics that are not primary."
-    )
-    say(str(page))
+    for outcome in outcomes(report):
+        for kind, style in (("worse", "bold red"), ("improved", "green")):
+            named = "" if len(report.trained) == 1 else f", {outcome.arm.label}"
+            say(f"{TITLES[kind]}{named}:", style)
+            for finding in outcome.groups[kind]:
+                say(f"  {finding.sentence}")
+            if not outcome.groups[kind]:
+                say("  nothing was shown to")
+    for sentence in (*report.lead, *limits(report)):
+        say(sentence)
+    say("Points, after minus before, on the same samples.")
+    console.print(Text(str(page)), soft_wrap=True)

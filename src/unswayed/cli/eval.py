@@ -131,7 +131,7 @@ def _print(result: Result, folder: Path) -> None:
     from unswayed.core.printable import printable
     from unswayed.evals.compare.cautions import TRUNCATED_SHARE
     from unswayed.evals.compare.comparison import arm_counts
-    from unswayed.report.findings import arm_line
+    from unswayed.report.comparison import arm_line
     from unswayed.report.numbers import level, span
 
     table = Table(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Role = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length"]
-Verdict = Literal["improved", "regressed", "no material change", "inconclusive"]
+Verdict = Literal["worse", "improved", "no material change", "not known"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,13 +300,13 @@ class Effect:
     Attributes:
         difference, low, high: the paired difference and its 95% interval, or None where nothing could be paired.
         n: pairs with both sides scored. `clusters`: groups they come from.
-        p_value: exact McNemar where each cluster holds one pair, else from the clustered statistic.
-        detectable: smallest true difference found with 80% power at this n and discordance.
+        p_value: two-sided, the level at which the interval touches zero.
+        detectable: smallest true improvement that a repeat of this size would call one in 80% of cases.
         margin: the difference below which a change is called immaterial; declared before the run.
         flags: reasons for caution, e.g. `degenerate`, `truncated`, `unscored`.
-        worst_low, worst_high: the interval if every missing value had counted against the change that was found; None
-            where nothing is missing.
-        adjusted_p: `p_value` after Holm's correction over the family of metrics it was tested in.
+        adjusted_p: `p_value` adjusted for the number of claims of improvement.
+        worst_low, worst_high: from the lowest to the highest limit with every missing pair counted one way or the
+            other; None where nothing is missing.
         declared: when the margin was declared, as `unswayed.evals.plan` names it.
         noninferiority: may a loss as large as the margin be excluded, by the one-sided 95% bound? `shown`,
             `not shown`, `refuted` (the loss is larger than the margin), or `unprovable at this n` (not shown, and a
@@ -317,6 +317,13 @@ class Effect:
         seeds: trained models that the difference is averaged over; with 1 it speaks of this checkpoint only.
         by_seed: the difference of each of them, where there are several.
         method: how the interval was computed.
+        deciding_p: the one of both p-values that decides: the adjusted one of an improvement, the plain one of a loss.
+        claims: how many claims of improvement `adjusted_p`, `adjusted_low` and `adjusted_high` are adjusted for.
+        detectable_harm: smallest true loss that a repeat of this size would call one in 80% of cases.
+        effective_clusters: equal clusters that would leave as many degrees of freedom.
+        paired_before, paired_after: rates over the pairs, whose difference is the difference.
+        counted_difference: the difference with every missing answer counted as 0 on both sides, as papers do.
+        noise_low, noise_high: the 95% interval of the replicate's difference from the baseline.
     """
 
     metric: str
@@ -344,3 +351,14 @@ class Effect:
     seeds: int = 1
     by_seed: tuple[float, ...] = ()
     method: str = ""
+    deciding_p: float | None = None
+    claims: int = 0
+    adjusted_low: float | None = None
+    adjusted_high: float | None = None
+    detectable_harm: float | None = None
+    effective_clusters: float | None = None
+    paired_before: float | None = None
+    paired_after: float | None = None
+    counted_difference: float | None = None
+    noise_low: float | None = None
+    noise_high: float | None = None

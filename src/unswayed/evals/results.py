@@ -55,7 +55,8 @@ class Result:
         entry = metric(name)
         values = entry.values(self.records)
         groups = [entry.group(key, self.records) for key in values]
-        return estimate(list(values.values()), groups, paired=entry.paired)
+        bounds = list(entry.bounds(self.records).values())
+        return estimate(list(values.values()), groups, paired=entry.paired, bounds=bounds)
 
     @property
     def suite(self) -> Mapping[str, Any]:

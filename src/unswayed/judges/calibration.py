@@ -1,40 +1,30 @@
 r"""Calibration of judges by labels: sensitivity, specificity, agreement with people, and corrected rates.
 
-A judge that finds a share p positive where the true share is π sees p = π·Se + (1 − π)·(1 − Sp). Turned round
-(Rogan and Gladen 1978, American Journal of Epidemiology 107:71):
-
-    π = (p + Sp − 1) / (Se + Sp − 1)
-
-Sensitivity and specificity come from labels and are uncertain themselves; the interval of π carries all three
-uncertainties (Lang and Reiczigel 2014, Preventive Veterinary Medicine 113:13): counts are shrunk as Agresti and Coull
-do, and with J = Se′ + Sp′ − 1
-
-    π′ ± z √( p′(1 − p′)/n′ + π′² Se′(1 − Se′)/N₁′ + (1 − π′)² Sp′(1 − Sp′)/N₀′ ) / J,  moved by
-    2 z² ( π′ Se′(1 − Se′)/N₁′ − (1 − π′) Sp′(1 − Sp′)/N₀′ )
-
 Error differs by arm (training changes how replies look to a judge), so each arm is calibrated by its own labels. Where
 Se + Sp − 1 is below `FLOOR` the judge is unfit, and no rate is corrected: the division would make noise of it.
 
 Labels are mostly drawn by verdict, so that rare verdicts are among them. Then a label counts for as many items as it
-stands for (its weight), and the rates are at the effective size (Σw)² / Σw² of Kish.
+stands for (its weight), and intervals are those of such a draw (`unswayed.stats.error_rates`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 from statsmodels.stats.inter_rater import cohens_kappa
-from statsmodels.stats.proportion import proportion_confint
 
 from unswayed.core.errors import ConfigError
-from unswayed.stats.intervals import ALPHA, cluster_variance, effective_size, totals
+from unswayed.stats import error_rates
+from unswayed.stats.error_rates import Corrected, ErrorRate, Rate, Z, corrected_difference, weighted_rate
+from unswayed.stats.intervals import effective_number
 
-Z = float(stats.norm.ppf(1 - ALPHA / 2))
+__all__ = [
+    "FLOOR", "Calibration", "Corrected", "Labelled", "Rate", "calibrate", "corrected_difference", "corrected_rate",
+    "rogan_gladen",
+]  # fmt: skip
+
 FLOOR = 0.5
 """Least Se + Sp − 1 (Youden's J) of a judge whose verdicts mean anything."""
 
@@ -54,15 +44,6 @@ class Labelled:
     human: bool
     judged: bool | None
     weight: float = 1.0
-
-
-class Rate(NamedTuple):
-    """A share with its Wilson interval at `n` (effective) labels; None throughout where there are none."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +81,6 @@ class Calibration:
         return "unknown" if self.youden is None else "unfit" if self.youden < FLOOR else "fit"
 
 
-class Corrected(NamedTuple):
-    """A rate as the judge saw it, and as it would be without the judge's known error, with 95% limits."""
-
-    observed: float
-    value: float
-    low: float
-    high: float
-
-
 def calibrate(labels: Sequence[Labelled]) -> dict[str, Calibration]:
     """Return the calibration on each arm, in order, and on all together under ""."""
     arms = dict.fromkeys(label.arm for label in labels)
@@ -118,27 +90,16 @@ def calibrate(labels: Sequence[Labelled]) -> dict[str, Calibration]:
 
 def _calibrate(arm: str, labels: Sequence[Labelled]) -> Calibration:
     seen = [label for label in labels if label.judged is not None]
-    positive = [label for label in seen if label.human]
-    negative = [label for label in seen if not label.human]
-    kappa = _kappa(seen)
+    human, judged = [label.human for label in seen], [bool(label.judged) for label in seen]
+    weights = [label.weight for label in seen]
     return Calibration(
         arm,
-        _rate([bool(label.judged) for label in positive], [label.weight for label in positive]),
-        _rate([not label.judged for label in negative], [label.weight for label in negative]),
-        *kappa,
+        weighted_rate(human, judged, weights),
+        weighted_rate([not one for one in human], [not one for one in judged], weights),
+        *_kappa(seen),
         labelled=len(labels),
         unscored=len(labels) - len(seen),
     )
-
-
-def _rate(hits: Sequence[bool], weights: Sequence[float]) -> Rate:
-    if not hits:
-        return Rate(None, None, None, 0.0)
-    weight = np.asarray(weights, dtype=np.float64)
-    value = float((weight * np.asarray(hits)).sum() / weight.sum())
-    size = float(weight.sum() ** 2 / (weight**2).sum())
-    low, high = proportion_confint(value * size, size, ALPHA, method="wilson")
-    return Rate(value, min(float(low), value), max(float(high), value), size)
 
 
 def _kappa(seen: Sequence[Labelled]) -> tuple[float | None, float | None, float | None]:
@@ -176,26 +137,8 @@ def rogan_gladen(rate: float, n: float, calibration: Calibration) -> Corrected:
             f"arm {calibration.arm!r}: Se + Sp − 1 is {youden:.2f}, below {FLOOR}; the judge is unfit, and no rate "
             "of its verdicts means anything"
         )
-    z = Z
-    se, n1 = _shrunk(calibration.sensitivity.value, calibration.sensitivity.n)
-    sp, n0 = _shrunk(calibration.specificity.value, calibration.specificity.n)
-    p, size = (n * rate + z * z / 2) / (n + z * z), n + z * z
-    j = se + sp - 1
-    middle = (p + sp - 1) / j
-    from_se, from_sp = se * (1 - se) / n1, sp * (1 - sp) / n0
-    moved = 2 * z * z * (middle * from_se - (1 - middle) * from_sp)
-    half = z * math.sqrt(p * (1 - p) / size + middle**2 * from_se + (1 - middle) ** 2 * from_sp) / j
-    value = (rate + calibration.specificity.value - 1) / youden
-    return Corrected(rate, _clipped(value), _clipped(middle + moved - half), _clipped(middle + moved + half))
-
-
-def _shrunk(value: float, n: float) -> tuple[float, float]:
-    """Return a share and its count with one success and one failure added."""
-    return (n * value + 1) / (n + 2), n + 2
-
-
-def _clipped(value: float) -> float:
-    return min(1.0, max(0.0, value))
+    se, sp = calibration.sensitivity, calibration.specificity
+    return error_rates.rogan_gladen(rate, n, ErrorRate(se.value or 0.0, se.n, sp.value or 0.0, sp.n))
 
 
 def corrected_rate(values: Sequence[float], groups: Sequence[str], calibration: Calibration) -> Corrected:
@@ -212,20 +155,4 @@ def corrected_rate(values: Sequence[float], groups: Sequence[str], calibration: 
     data = np.asarray(values, dtype=np.float64)
     if not len(data) or not np.isin(data, (0, 1)).all():
         raise ConfigError("a corrected rate needs verdicts of 0 and 1")
-    sums, sizes = totals(data, groups)
-    n, rate = float(len(data)), float(data.mean())
-    if 1 < len(sums) < len(data):
-        n = float(effective_size(n, len(sums), rate * (1 - rate) / n, cluster_variance(sums, sizes)))
-    return rogan_gladen(rate, min(n, float(len(data))) if len(sums) > 1 else 1.0, calibration)
-
-
-def corrected_difference(before: Corrected, after: Corrected) -> tuple[float, float, float]:
-    """Return after minus before of two corrected rates with 95% limits.
-
-    The limits are recovered from those of the two rates (Newcombe's square-and-add, as MOVER of Zou and Donner 2008,
-    Statistics in Medicine 27:1693). It uses no pairing, so with paired samples it is wider than it need be.
-    """
-    value = after.value - before.value
-    down = math.hypot(after.value - after.low, before.high - before.value)
-    up = math.hypot(after.high - after.value, before.value - before.low)
-    return value, max(-1.0, value - down), min(1.0, value + up)
+    return rogan_gladen(float(data.mean()), effective_number(data, groups) or 1.0, calibration)

@@ -25,9 +25,13 @@ STYLES: tuple[Any, ...] = ("-", "-", (0, (4, 1.5)), (0, (1.5, 1.2)), (0, (7, 1.5
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where one row stands: its label's lines from `top`, then one slot for each arm from `first` to `end`."""
+    """Where one row stands: its label's lines from `top`, then one slot for each arm from `first` to `end`.
+
+    `section` holds the lines of a heading above it, where one begins.
+    """
 
     row: Row
+    section: tuple[str, ...]
     label: tuple[str, ...]
     top: float
     first: float
@@ -36,9 +40,9 @@ class Slot:
 
 @house_style()
 def rates(report: Report, *, width: float = WIDE, name: str = "rates") -> str | None:
-    """Draw every arm's rate on every row as a mark with its 95% interval; None where no row is a rate."""
+    """Draw every arm's rate on every row as a mark with its 95% interval; None where nothing was scored."""
     slots, height = _layout(report, width)
-    if not slots:
+    if all(cell.estimate.value is None for slot in slots for cell in slot.row.cells.values()):
         return None
     canvas, left, right = Canvas(width, height), EDGE, width - EDGE - VALUES
     legend(canvas, _arm_entries(report, report.arms))
@@ -65,7 +69,7 @@ def rates(report: Report, *, width: float = WIDE, name: str = "rates") -> str | 
             if estimate.low is not None and estimate.high is not None:
                 canvas.line([at(estimate.low), at(estimate.high)], [y, y], color, width=2.2, kind="data")
             canvas.mark(at(cell.estimate.value), y, place, color, kind="data")
-            _value(canvas, y, level(cell.estimate.value))
+            _value(canvas, y, level(cell.estimate.value, slot.row.unit).removesuffix(" points"))
     return canvas.svg(name, "Rates with 95% intervals, by row and arm. The table below gives every number.")
 
 
@@ -184,13 +188,17 @@ def _layout(report: Report, width: float) -> tuple[list[Slot], float]:
     lines = max(len(flow(_arm_entries(report, report.arms), width)), len(flow(_difference_entries(report), width)))
     head = LINE * lines + 10
     room = width - 2 * EDGE - measure("better →", SMALL) - 8
-    slots, y = [], head + 6
+    slots, y, section = list[Slot](), head + 6, ""
     for row in report.rows:
-        if row.unit != "rate":
+        if row.unit not in ("rate", "points") or row.role == "health":
             continue
+        begins = row.section if row.section != section else ""
+        section = row.section
+        heading = tuple(wrap(begins, 0.85 * (width - 2 * EDGE), lines=2)) if begins else ()
+        y += LINE * len(heading) + (6 if heading else 0)
         label = tuple(wrap(row.label, room)) or (row.id,)
         first = y + LINE * len(label)
-        slots.append(Slot(row, label, y, first, first + SLOT * len(report.arms)))
+        slots.append(Slot(row, heading, label, y, first, first + SLOT * len(report.arms)))
         y = slots[-1].end + GAP
     return slots, (slots[-1].end if slots else y) + AXIS
 
@@ -201,6 +209,8 @@ def _shift(report: Report) -> float:
 
 
 def _label(canvas: Canvas, slot: Slot) -> None:
+    for number, line in enumerate(slot.section):
+        canvas.text(EDGE, slot.top - LINE * (len(slot.section) - 1 - number) - 8, line, bold=True)
     for number, line in enumerate(slot.label):
         canvas.text(EDGE, slot.top + LINE * (number + 1) - 5, line)
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from unswayed._version import __version__
 from unswayed.core.files import write_atomic
-from unswayed.core.types import Score
 from unswayed.evals.compare.comparison import arm_counts
 from unswayed.evals.compare.flips import redact
 from unswayed.evals.metrics import metric
-from unswayed.report.findings import arm_line
+from unswayed.report.comparison import answer_of, arm_line, cell_of, row_of
 from unswayed.report.html import page_of
-from unswayed.report.model import Answer, Arm, Cell, Report, Row, Transcript, draw_transcripts
+from unswayed.report.model import Arm, Report, Transcript, draw_transcripts
 
 if TYPE_CHECKING:
     from unswayed.evals.results import Result
@@ -37,13 +36,7 @@ def report_of(result: Result, *, seed: int = 0) -> Report:
     """
     arm = "model"
     rows = tuple(
-        Row(
-            id=name,
-            label=f"{name} ({result.role(name)})",
-            better=metric(name).better,
-            cells={arm: Cell(estimate)},
-            description=metric(name).description,
-        )
+        row_of(result, name, {arm: cell_of(result.suite, name, estimate)}, id_=name)
         for name, estimate in result.estimates.items()
     )
     records = [redact(record) if result.sensitive else record for record in result.records.values()]
@@ -56,9 +49,7 @@ def report_of(result: Result, *, seed: int = 0) -> Report:
                 if record.condition in metric(name).conditions or not metric(name).conditions
             ),
             prompt=record.messages,
-            answers={
-                arm: Answer(record.text, Score(record.value, record.answer, record.reason), record.finish == "length")
-            },
+            answers={arm: answer_of(record)},
             hinted=record.hinted or None,
             target=record.target or None,
         )
@@ -68,7 +59,6 @@ def report_of(result: Result, *, seed: int = 0) -> Report:
     limits = [
         "One model on one suite; “unswayed compare” says what changed in training.",
         f"A cluster is a {result.about['unit']}: its samples are not independent, and no interval treats them so.",
-        f"What became of the replies: {arm_line(arm_counts(result))}.",
     ]
     if result.sensitive:
         limits.append("The suite is marked as sensitive: texts are left out, and their SHA-256 stands in their place.")
@@ -85,6 +75,7 @@ def report_of(result: Result, *, seed: int = 0) -> Report:
             "Plan": str((result.about.get("plan") or {}).get("sha256") or "none declared"),
             "unswayed": __version__,
         },
-        transcripts=draw_transcripts(transcripts, count=SHOWN, seed=seed),
+        transcripts=(draw_transcripts(transcripts, count=SHOWN, seed=seed),),
         limits=tuple(limits),
+        replies=((result.policy, arm_line(arm_counts(result))),),
     )

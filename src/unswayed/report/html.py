@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from unswayed.core.files import write_atomic, write_json
 from unswayed.core.printable import printable
-from unswayed.report import charts, findings, forest, numbers
+from unswayed.report import charts, numbers, summary
+from unswayed.report.comparison import report_of_comparison
 from unswayed.report.model import Report
 from unswayed.report.records import to_json
-from unswayed.report.summary import limits, outcomes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 LONGEST = 8_000  # characters of one text that the page shows; report.json holds the whole
-_BADGES = {"improved": "improved", "regressed": "regressed", "no material change": "unchanged"}
+_BADGES = {"improved": "improved", "worse": "worse", "no material change": "unchanged"}
 
 
 def write_report(folder: Path, report: Report) -> Path:
@@ -47,9 +47,16 @@ def write_report(folder: Path, report: Report) -> Path:
 
 def page_of(report: Report, record: str = REPORT) -> str:
     """Return the page as text; the same report gives the same bytes. `record` names the file that holds its numbers."""
-    template = _environment(record).get_template("report.html.j2")
-    return template.render(
-        report=report, outcomes=outcomes(report), limits=limits(report), drawings=_drawings(report), record=record
+    return (
+        _environment(record)
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            outcomes=summary.outcomes(report),
+            limits=summary.limits(report),
+            drawings=_drawings(report),
+            record=record,
+        )
     )
 
 
@@ -57,43 +64,10 @@ def write_comparison(folder: Path, comparison: Comparison) -> Path:
     """Write `compare.json` and then `compare.html` into a folder, each whole or not at all; return the page's path."""
     from unswayed.evals.compare.comparison import to_json as comparison_json
 
-    page = comparison_page(comparison)
+    page = page_of(report_of_comparison(comparison), "compare.json")
     write_json(folder / "compare.json", comparison_json(comparison))
     write_atomic(folder / "compare.html", page)
     return folder / "compare.html"
-
-
-def comparison_page(comparison: Comparison) -> str:
-    """Return the page of a comparison as text; the same comparison gives the same bytes."""
-    from markupsafe import Markup
-
-    from unswayed._version import __version__
-    from unswayed.evals.compare.comparison import arm_counts
-    from unswayed.evals.metrics import metric
-
-    broad, slim = (
-        forest.forest(comparison, width=width, name=name)
-        for width, name in ((forest.BROAD, "forest-broad"), (forest.NARROW, "forest-slim"))
-    )
-    said = {
-        name: getattr(findings, name)
-        for name in (
-            "scope", "plan_sentence", "judge_sentence", "noninferiority_sentences", "flag_sentences", "reading",
-            "arm_line",
-        )
-    }  # fmt: skip
-    return (
-        _environment("records.jsonl")
-        .get_template("comparison.html.j2")
-        .render(
-            page=comparison,
-            drawing=(Markup(broad), Markup(slim)) if broad and slim else None,
-            arm_counts=arm_counts,
-            metric=metric,
-            version=__version__,
-            **said,
-        )
-    )
 
 
 def _drawings(report: Report) -> Mapping[str, Any]:
@@ -131,6 +105,7 @@ def _environment(record: str = REPORT) -> Environment:
     environment.globals.update(
         {name: getattr(numbers, name) for name in ("level", "change", "size", "span", "count", "p_value")}
     )
+    environment.globals.update(details=summary.details, titles=summary.TITLES)
     environment.globals["badge"] = lambda verdict: _BADGES.get(verdict, "unknown")
     return environment
 

@@ -16,6 +16,7 @@ from unswayed.core.errors import DataError
 from unswayed.core.files import check_name
 from unswayed.core.seeding import rng
 from unswayed.core.types import Effect, Estimate, Message, Score
+from unswayed.stats.error_rates import Corrected, ErrorRate
 
 Better = Literal["lower", "higher"]
 
@@ -37,10 +38,13 @@ class Cell:
         estimate: the arm's own rate or mean, with its interval and unscored count.
         effect: the paired difference to the baseline arm on the same samples; None for the baseline itself, and for
             an arm that was measured but could not be compared.
+        error: how often the rule behind the rate is wrong, where that was measured. `corrected`: the rate without it.
     """
 
     estimate: Estimate
     effect: Effect | None = None
+    error: ErrorRate | None = None
+    corrected: Corrected | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,10 @@ class Row:
         description: one or two sentences: what counts, and on which samples.
         better: the direction in which a change is an improvement.
         cells: arm id to cell; an arm without one was not run on this row.
-        unit: `rate` for a share between 0 and 1, printed in percent; anything else is printed after the number.
+        unit: `rate` for a share between 0 and 1, printed in percent; `points` for a difference of two such shares;
+            anything else is printed after the number.
+        section: the heading it stands under, e.g. its suite.
+        role: `primary`, `counter`, `health` or nothing; the drawings leave out `health`.
     """
 
     id: str
@@ -62,6 +69,8 @@ class Row:
     cells: Mapping[str, Cell]
     description: str = ""
     unit: str = "rate"
+    section: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,7 @@ class Transcript:
         answers: arm id to answer.
         hinted: the answer the prompt pushes towards, where there is one.
         target: the right answer, where one is known.
+        note: what happened to it.
     """
 
     id: str
@@ -118,6 +128,7 @@ class Transcript:
     answers: Mapping[str, Answer]
     hinted: str | None = None
     target: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,7 @@ class Draw:
     shown: tuple[Transcript, ...] = ()
     pool: int = 0
     seed: int = 0
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +152,11 @@ class Report:
         lead: the first sentences a reader sees, in the words of whoever made the report.
         facts: what was run: model, adapter, recipe hash, seeds, versions, duration.
         curves: the training, where there was one.
-        transcripts: a random draw of samples with every arm's answer.
+        transcripts: random draws of samples with every arm's answer.
         limits: what a reader must know and the numbers cannot say. Unscored counts, margins and detectable effects
             are added by `unswayed.report.summary.limits`.
+        kind: what stands above the title. `warning`: what a reader must know before reading on.
+        replies: (what, sentence): what became of each arm's replies.
 
     Raises:
         ValueError: an arm, row, cell or transcript that refers to something that is not there, an id that cannot be a
@@ -156,8 +170,11 @@ class Report:
     lead: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
-    transcripts: Draw = field(default_factory=Draw)
+    transcripts: tuple[Draw, ...] = ()
     limits: tuple[str, ...] = ()
+    kind: str = "evaluation report"
+    warning: str = ""
+    replies: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         arms, rows = [arm.id for arm in self.arms], [row.id for row in self.rows]
@@ -176,7 +193,7 @@ class Report:
             _known([curve.arm], arms, f"the curve {curve.metric.key!r} belongs to")
             if not all(math.isfinite(value) for _, value in curve.points):
                 raise ValueError(f"the curve {curve.metric.key!r} of arm {curve.arm!r}: a number is not finite")
-        for item in self.transcripts.shown:
+        for item in (item for draw in self.transcripts for item in draw.shown):
             _known([item.row], rows, f"transcript {item.id!r} belongs to")
             _known(item.answers, arms, f"transcript {item.id!r} has answers of")
 

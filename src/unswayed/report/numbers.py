@@ -13,7 +13,7 @@ def _fixed(number: float, digits: int) -> str:
 
 def _plain(number: float, unit: str) -> str:
     """A rate in percent with one decimal; anything else with three significant digits, never in powers of ten."""
-    if unit == "rate":
+    if unit in ("rate", "points"):
         return _fixed(100 * number, 1)
     digits = max(0, 2 - _exponent(number))
     return _fixed(number, min(digits, 6))
@@ -27,6 +27,8 @@ def level(number: float | None, unit: str = "rate") -> str:
     """Write a rate as `61.2%` and a mean as `143 tokens`; nothing scored is a dash."""
     if number is None:
         return NONE
+    if unit == "points":
+        return change(number, unit, named=True)
     return f"{_plain(number, unit)}%" if unit == "rate" else f"{_plain(number, unit)} {unit}".rstrip()
 
 
@@ -37,19 +39,23 @@ def change(number: float | None, unit: str = "rate", *, named: bool = False) -> 
     text = _plain(number, unit)
     if not text.startswith(MINUS) and text.strip("0."):
         text = f"+{text}"
-    return f"{text} {'points' if unit == 'rate' else unit}".rstrip() if named else text
+    return f"{text} {'points' if unit in ('rate', 'points') else unit}".rstrip() if named else text
 
 
 def size(number: float | None, unit: str = "rate") -> str:
     """Write a size that has no sign, such as a margin: `2.0 points`."""
-    return NONE if number is None else f"{_plain(number, unit)} {'points' if unit == 'rate' else unit}".rstrip()
+    return (
+        NONE
+        if number is None
+        else f"{_plain(number, unit)} {'points' if unit in ('rate', 'points') else unit}".rstrip()
+    )
 
 
 def span(low: float | None, high: float | None, unit: str = "rate", *, signed: bool = False) -> str:
     """Write an interval as `54.9 to 67.1`; one of differences keeps its signs."""
     if low is None or high is None:
         return NONE
-    write = change if signed else _plain
+    write = change if signed or unit == "points" else _plain
     return f"{write(low, unit)} to {write(high, unit)}"
 
 

@@ -1,11 +1,11 @@
 """A report as JSON: `report.json` holds everything the page shows.
 
-{"format": 1, "title": …, "baseline": "base", "facts": {…}, "lead": […], "limits": […],
+{"format": 2, "title": …, "baseline": "base", "facts": {…}, "lead": […], "limits": […],
  "arms":  {"opct": {"followed": {
      "n": 250, "rate": 0.2, "interval": [0.16, 0.25], "unscored": 2,
      "difference": -0.4, "difference_interval": [-0.46, -0.35], "verdict": "improved", "effect": {…}}}},
  "rows":  {"followed": {"label": …, "description": …, "better": "lower", "unit": "rate"}},
- "order": {"arms": […], "rows": […], "facts": […]}, "arm_labels": {…}, "curves": […], "transcripts": {…}}
+ "order": {"arms": […], "rows": […], "facts": […]}, "arm_labels": {…}, "curves": […], "transcripts": […]}
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from unswayed.core.types import Estimate
 from unswayed.report.model import Cell, Draw, Report
 
-FORMAT = 1
+FORMAT = 2
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -31,7 +31,14 @@ def to_json(report: Report) -> dict[str, Any]:
         "facts": dict(report.facts),
         "arm_labels": {arm.id: {"label": arm.label, "description": arm.description} for arm in report.arms},
         "rows": {
-            row.id: {"label": row.label, "description": row.description, "better": row.better, "unit": row.unit}
+            row.id: {
+                "label": row.label,
+                "description": row.description,
+                "better": row.better,
+                "unit": row.unit,
+                "section": row.section,
+                "role": row.role,
+            }
             for row in report.rows
         },
         "order": {
@@ -44,7 +51,8 @@ def to_json(report: Report) -> dict[str, Any]:
             for arm in report.arms
         },
         "curves": [asdict(curve) for curve in report.curves],
-        "transcripts": _draw(report.transcripts),
+        "transcripts": [_draw(draw) for draw in report.transcripts],
+        "replies": report.replies,
     }
     clean: dict[str, Any] = _storable(value)
     return clean
@@ -56,6 +64,8 @@ _OUTSIDE = ("difference", "low", "high", "verdict")  # the parts of an effect th
 def _cell(cell: Cell) -> dict[str, Any]:
     value = {
         **_estimate(cell.estimate),
+        "rule_error": cell.error and cell.error._asdict(),
+        "corrected": cell.corrected and cell.corrected._asdict(),
         "difference": None,
         "difference_interval": None,
         "verdict": None,
@@ -89,7 +99,7 @@ def _interval(low: float | None, high: float | None) -> list[float] | None:
 
 
 def _draw(draw: Draw) -> dict[str, Any]:
-    return {"pool": draw.pool, "seed": draw.seed, "shown": [asdict(item) for item in draw.shown]}
+    return {"title": draw.title, "pool": draw.pool, "seed": draw.seed, "shown": [asdict(item) for item in draw.shown]}
 
 
 def _storable(value: Any) -> Any:

@@ -8,14 +8,14 @@ from rich.text import Text
 
 from unswayed.core.printable import printable
 from unswayed.report.model import Arm, Cell, Report, Row
-from unswayed.report.numbers import change, level, span
+from unswayed.report.numbers import change, count, level, p_value, span
 
 COLUMN, LABEL = 20, 24  # characters an arm's column needs so that no interval breaks, and the least for a row's label
 LONGEST = 300  # characters of a label that a terminal shows; report.json holds the whole
-_STYLES = {"improved": "green", "regressed": "bold red", "no material change": "dim", "inconclusive": "yellow"}
+_STYLES = {"improved": "green", "worse": "bold red", "no material change": "dim", "not known": "yellow"}
 
 
-def result_table(report: Report, *, width: int = 100) -> Table:
+def result_table(report: Report, *, width: int = 80) -> Table:
     """Return rows by arms, fit for `width` columns of text.
 
     Where the arms fit side by side each has a column; else each row of the report becomes a line of its own with the
@@ -30,7 +30,11 @@ def _columns(report: Report) -> Table:
     table.add_column("Measured", min_width=LABEL, ratio=1, overflow="fold")
     for arm in report.arms:
         table.add_column(_text(arm.label), min_width=COLUMN, overflow="fold")
+    section = ""
     for row in report.rows:
+        if row.section != section:
+            section = row.section
+            table.add_row(_text(section, "bold underline"), *["" for _ in report.arms])
         cells = [Text("\n").join(_cell(report, row, arm)) for arm in report.arms]
         table.add_row(Text("\n").join([_text(row.label, "bold"), Text(f"{row.better} is better", "dim")]), *cells)
     return table
@@ -40,9 +44,13 @@ def _lines(report: Report, width: int) -> Table:
     table = Table(title=_text(report.title, "bold"), box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("Measured", max_width=max(width - COLUMN - 9, 12), overflow="fold")
     table.add_column("Result", overflow="fold")
+    section = ""
     for number, row in enumerate(report.rows):
         if number:
             table.add_section()
+        if row.section != section:
+            section = row.section
+            table.add_row(_text(section, "bold underline"), "")
         table.add_row(_text(row.label, "bold"), Text(f"{row.better} is better", "dim"))
         for arm in report.arms:
             table.add_row(_text(f"  {arm.label}"), Text("\n").join(_cell(report, row, arm)))
@@ -77,6 +85,7 @@ def _effect(row: Row, cell: Cell, *, baseline: bool) -> list[Text]:
     if effect.difference is not None:
         interval = span(effect.low, effect.high, row.unit, signed=True)
         lines.append(Text(f"{change(effect.difference, row.unit)}  {interval}"))
+        lines.append(Text(f"{p_value(effect.deciding_p)}, {count(effect.n, 'pair')}", "dim"))
     words = ", ".join([effect.verdict, *(printable(flag[:LONGEST], newlines=False) for flag in effect.flags)])
     return [*lines, Text(words, _STYLES.get(effect.verdict, ""))]
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from unswayed.stats.intervals import ALPHA, POWER, Floats, Interval, paired, totals
+from unswayed.stats.clusters import ALPHA, FEWEST, Floats, freedom, totals
+from unswayed.stats.paired import Interval, paired
+from unswayed.stats.power import POWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +27,21 @@ class Seeds:
 
     Attributes:
         mean: over everything. `by_seed`: over the samples of each seed.
-        clusters: groups that the samples come from.
+        clusters: groups that the samples come from. `freedom`: degrees of freedom that they leave.
         seed_variance: of the mean over seeds. `cluster_variance`: what the questions add to it.
     """
 
     mean: float
     by_seed: tuple[float, ...]
     clusters: int
+    freedom: float
     seed_variance: float
     cluster_variance: float
 
     def _quantile(self, share: float) -> float:
         """How far the mean lies off, at most, with probability `share`."""
         seeds = float(stats.t.ppf(share, len(self.by_seed) - 1))
-        clusters = float(stats.t.ppf(share, self.clusters - 1))
+        clusters = float(stats.t.ppf(share, self.freedom))
         return math.sqrt(seeds**2 * self.seed_variance + clusters**2 * self.cluster_variance)
 
     def interval(self, alpha: float = ALPHA) -> tuple[float, float]:
@@ -60,9 +63,18 @@ class Seeds:
         return math.exp(float(optimize.brentq(excess, math.log(2e-15), math.log(1 - 1e-9), xtol=1e-10)))
 
     @property
-    def detectable(self) -> float:
-        """Smallest true difference that as many seeds of this spread find with 80% power."""
-        return self._quantile(1 - ALPHA / 2) + self._quantile(POWER)
+    def effective(self) -> float:
+        """As many equal clusters."""
+        return self.freedom + 1
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few effective clusters to conclude anything."""
+        return self.effective < FEWEST - 1e-9
+
+    def detectable(self, alpha: float = ALPHA) -> float:
+        """Return the smallest true difference that as many seeds of this spread find with 80% power."""
+        return self._quantile(1 - alpha / 2) + self._quantile(POWER)
 
     @property
     def provable(self) -> float:
@@ -86,8 +98,9 @@ def seeded(differences: Floats, groups: Sequence[str]) -> Seeds | None:
         ValueError: fewer than two seeds.
     """
     if len(differences) < 2:
-        raise ValueError("one seed says nothing about others; use `unswayed.stats.intervals.paired`")
+        raise ValueError("one seed says nothing about others; use `unswayed.stats.paired.paired`")
     mean = float(differences.mean())
+    sizes = totals(differences[0], groups)[1]
     cells = np.stack([totals(row - mean, groups)[0] for row in differences])  # [seeds, clusters], sums to zero
     seeds, clusters = cells.shape
     if clusters < 2:
@@ -99,11 +112,12 @@ def seeded(differences: Floats, groups: Sequence[str]) -> Seeds | None:
     both = seeds * clusters / ((seeds - 1) * (clusters - 1)) * (rest**2).sum() / size**2
     # Never less than what the questions alone would leave: equal answers of a few seeds are no certainty.
     low, high = paired(differences.mean(0), groups).interval() or (mean, mean)
-    alone = (max(mean - low, high - mean) / float(stats.t.ppf(1 - ALPHA / 2, clusters - 1))) ** 2
+    alone = (max(mean - low, high - mean) / float(stats.t.ppf(1 - ALPHA / 2, freedom(sizes)))) ** 2
     return Seeds(
         mean=mean,
         by_seed=tuple(float(value) for value in differences.mean(1)),
         clusters=clusters,
+        freedom=freedom(sizes),
         seed_variance=float(by_seed),
         cluster_variance=max(float(by_cluster - both), alone - float(by_seed), 0.0),
     )

@@ -1,56 +1,51 @@
 """Before and after on the same samples: paired effects, and what may be concluded from them.
 
-Each metric gets the paired difference with its 95% interval, an exact test, the smallest effect a repeat would find,
-and one of four verdicts:
+Each metric gets the paired difference with its 95% interval, the p-value that belongs to it, the smallest change a
+repeat would find, and a verdict by the rule of `unswayed.stats.decisions`. In a sentence: *worse* where the interval
+lies wholly on the wrong side of zero; *improved* where the interval adjusted for the claims lies wholly on the right
+side; *no material change* where it lies inside the margin; else *not known*; and each must stand with the missing pairs
+counted against it.
 
-* no material change: the whole interval lies within ± the margin, which is declared in a plan (two one-sided tests at
-  2.5% each, stricter than the customary 5%, so that the interval on the page and the verdict never disagree);
-* improved, regressed: otherwise, if the interval excludes zero and the test, corrected by Holm's method over its
-  family, stays below 5%;
-* inconclusive: otherwise. Where more than 5% of the pairs are unscored, or more than 2% of either side was cut off
-  before it had an answer, a change counts only if it stands with every missing value counted against it (worst case).
-  A degenerate model can regress, but nothing else can be said of it; nor of one whose share of readable answers fell
-  by more than 10 points, nor is a gain one that comes from unreadable replies alone: a hint is not followed by a model
-  that says nothing. An improvement smaller than the distance between two evaluations of the baseline itself is none.
+A margin is declared in a plan. The claims of improvement that are made at once are the primary metrics of all suites;
+what improves elsewhere is adjusted for the number of all other metrics. Where nothing changed at all, at most one audit
+in twenty claims an improvement, and at most one row in forty is called worse.
+
+A caution stands beside a verdict and replaces it only where it could turn the sign: a model that newly collapsed, or
+can no longer be read, did not improve; nor is a gain one that does not hold against the replicate of a baseline which
+differs from itself. With fewer than ten effective clusters no verdict is given at all.
 
 Beside the verdict stands non-inferiority: may a loss as large as the margin be excluded, by the one-sided 95% bound?
-Where it may not, and a repeat of this size could not prove it even if nothing changed, that is said.
-
-An improved primary metric names the counter-metrics that regressed with it. The primary metrics of all suites compared
-at once are one family, everything else is the other, and each family has half of the 5%: a counter-metric never costs a
-primary one its power, and where nothing changed at all, not more than one audit in twenty holds a false verdict. One
-trained model is one checkpoint, and a verdict is about that; with several, of different training seeds, the seed is the
-unit and the verdict is about the method (`unswayed.stats.seeds`).
+Where it may not, and a repeat of this size could not prove it even if nothing changed, that is said. One trained model
+is one checkpoint, and a verdict is about that; with several, of different training seeds, the seed is the unit and the
+verdict is about the method (`unswayed.stats.seeds`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from unswayed.core.errors import ConfigError
-from unswayed.core.types import Effect, Estimate, Verdict
-from unswayed.evals.compare.cautions import (
-    COLLAPSED,
-    MISSING,
-    arm_flags,
-    metric_flags,
-    paired_values,
-    unread_as_missing,
-    worst_case,
-)
+from unswayed.core.types import Effect, Estimate
+from unswayed.evals.compare.cautions import FEW, TURNING, arm_flags, metric_flags
+from unswayed.evals.compare.pairs import Pair, differences, paired_values
 from unswayed.evals.metrics import metric
+from unswayed.evals.metrics.base import Key
 from unswayed.evals.plan import MARGIN, Plan
-from unswayed.evals.results import Result, differences
-from unswayed.stats.intervals import ALPHA, Floats, estimate, holm, paired, sign_flip_p
+from unswayed.evals.results import Result
+from unswayed.evals.results import differences as changed
+from unswayed.stats.clusters import ALPHA, Floats
+from unswayed.stats.decisions import Evidence, Limits, adjusted, claim_level, decide
+from unswayed.stats.intervals import estimate
+from unswayed.stats.paired import Pairs, paired
 from unswayed.stats.power import detectable_difference, provable_margin
-from unswayed.stats.seeds import seeded
+from unswayed.stats.seeds import Seeds, seeded
 
 __all__ = ["MARGIN", "compare", "compare_all"]
 
-FAMILIES = 2
 Trained = Result | Sequence[Result]
 
 
@@ -68,7 +63,7 @@ def compare(
         before: a policy on a suite.
         after: another on the same suite, or several: one method trained with several seeds.
         margin: one margin for every metric instead of a plan's; decide it before looking.
-        plan: margins and the primary family; the built-in margins by default.
+        plan: margins and the primary metrics; the built-in margins by default.
         replicate: the policy of `before` once more (another seed, batch size or weight path): the noise floor.
 
     Raises:
@@ -85,7 +80,7 @@ def compare_all(
     plan: Plan | None = None,
     replicates: Sequence[Result | None] | None = None,
 ) -> list[list[Effect]]:
-    """Return the effects of several suites, with Holm's correction over all of them.
+    """Return the effects of several suites; the primary metrics of all of them are claims that are made at once.
 
     Args:
         results: (before, after) for each suite.
@@ -99,27 +94,23 @@ def compare_all(
     sides = [(before, [after] if isinstance(after, Result) else list(after)) for before, after in results]
     for (before, afters), twin in zip(sides, again, strict=True):
         _check(before, afters, twin)
-    measured = []
-    for (before, afters), twin in zip(sides, again, strict=True):
-        flags = tuple(dict.fromkeys(flag for after in afters for flag in arm_flags(before, after)))
-        measured.append([_measure(before, afters, twin, name, plan, flags) for name in before.metrics])
-    primary = [
-        [is_primary(plan, before, effect.metric) for effect in row]
-        for (before, _), row in zip(sides, measured, strict=True)
-    ]
-    for family in (True, False):
-        places = [(i, j) for i, row in enumerate(primary) for j, belongs in enumerate(row) if belongs is family]
-        for (i, j), p in zip(places, holm([measured[i][j].p_value for i, j in places]), strict=True):
-            adjusted = replace(measured[i][j], adjusted_p=None if p is None else min(1.0, FAMILIES * p))
-            measured[i][j] = _unless_unread(replace(adjusted, verdict=_verdict(adjusted)), *sides[i])
+    primary = [[is_primary(plan, before, name) for name in before.metrics] for before, _ in sides]
+    claims = {role: sum(belongs is role for row in primary for belongs in row) for role in (True, False)}
     return [
-        _with_costs(effects, roles, before)
-        for (before, _), effects, roles in zip(sides, measured, primary, strict=True)
+        _with_costs(
+            [
+                _measure(before, afters, twin, name, plan, claims[belongs])
+                for name, belongs in zip(before.metrics, row, strict=True)
+            ],
+            row,
+            before,
+        )
+        for (before, afters), twin, row in zip(sides, again, primary, strict=True)
     ]
 
 
 def is_primary(plan: Plan, result: Result, name: str) -> bool:
-    """Return whether a metric of a result belongs to the primary family of a plan."""
+    """Return whether a metric of a result is one that the claim rests on."""
     return plan.is_primary(str(result.suite["name"]), name, otherwise=result.role(name) == "primary")
 
 
@@ -128,7 +119,7 @@ def _with_costs(effects: list[Effect], primary: Sequence[bool], result: Result) 
     costs = tuple(
         f"at the cost of {effect.metric}"
         for effect in effects
-        if result.role(effect.metric) == "counter" and effect.verdict == "regressed"
+        if result.role(effect.metric) == "counter" and effect.verdict == "worse"
     )
     return [
         replace(effect, flags=(*effect.flags, *costs)) if belongs and effect.verdict == "improved" else effect
@@ -149,11 +140,10 @@ def _check(before: Result, afters: Sequence[Result], replicate: Result | None) -
 
 
 def _check_same(before: Result, other: Result, skip: Sequence[str]) -> None:
-    changed = differences(before.suite, other.suite)
-    changed = [line for line in changed if not line.startswith(tuple(f"{name}:" for name in skip))]
-    if changed:
-        lines = "\n  ".join(changed)
-        raise ConfigError(f"{before.title}: before and after are not the same suite; evaluate both anew:\n  {lines}")
+    lines = [line for line in changed(before.suite, other.suite) if not line.startswith(tuple(f"{n}:" for n in skip))]
+    if lines:
+        listed = "\n  ".join(lines)
+        raise ConfigError(f"{before.title}: before and after are not the same suite; evaluate both anew:\n  {listed}")
     lost = before.records.keys() ^ other.records.keys()
     if lost:
         some = ", ".join(sorted(key[0] for key in lost)[:5])
@@ -161,18 +151,20 @@ def _check_same(before: Result, other: Result, skip: Sequence[str]) -> None:
 
 
 def _measure(
-    before: Result, afters: Sequence[Result], replicate: Result | None, name: str, plan: Plan, arms: tuple[str, ...]
+    before: Result, afters: Sequence[Result], replicate: Result | None, name: str, plan: Plan, claims: int
 ) -> Effect:
-    """Return the effect with everything but the corrected p-value and the verdict."""
+    """Return the effect on one metric with its verdict."""
     entry, suite = metric(name), str(before.suite["name"])
+    up = 1 if entry.better == "higher" else -1
     sides = [paired_values(before, after, name) for after in afters]
     keys = list(sides[0])
-    scored = [key for key in keys if all(None not in side[key] for side in sides)]
+    scored = [key for key in keys if all(side[key].scored for side in sides)]
+    moved = differences(sides, scored)
+    everyone = [entry.group(key, before.records) for key in keys]
     groups = [entry.group(key, before.records) for key in scored]
-    moved = _differences([[side[key] for key in scored] for side in sides])
     missing = len(keys) - len(scored)
     own = [flag for after in afters for flag in metric_flags(before, after, name, pairs=len(keys), missing=missing)]
-    up = 1 if entry.better == "higher" else -1
+    arms = [flag for after in afters for flag in arm_flags(before, after)]
     effect = Effect(
         metric=name,
         before=before.estimates[name],
@@ -185,105 +177,169 @@ def _measure(
         p_value=None,
         detectable=None,
         margin=plan.margin(suite, name),
-        verdict="inconclusive",
-        flags=(*arms, *dict.fromkeys(own)),
+        verdict="not known",
+        flags=tuple(dict.fromkeys([*arms, *own])),
         declared=plan.source(suite, name),
         fixed=int((up * moved > 0).sum()),
         broken=int((up * moved < 0).sum()),
         seeds=len(afters),
+        claims=claims,
     )
     if not scored:
         return effect
-    effect = _with_statistics(effect, moved, groups)
+    found, level = _spread(moved, groups), claim_level(claims)
+    effect = replace(
+        effect,
+        difference=float(moved.mean()),
+        by_seed=tuple(float(value) for value in moved.mean(1)) if len(moved) > 1 else (),
+        paired_before=_mean(sides, scored, "before"),
+        paired_after=_mean(sides, scored, "after"),
+        counted_difference=float(differences(sides, keys, "zero").mean()),
+        method="one cluster: no interval" if found is None else found.method,
+    )
+    plain = _limits(found, ALPHA, name)
+    if found is None or plain is None:
+        return replace(effect, flags=(*effect.flags, FEW))
+    filled = {way: _spread(differences(sides, keys, way), everyone) for way in ("least", "most", "zero", "one")}
+    if not missing and all(np.array_equal(differences(sides, keys, way), moved) for way in filled):
+        filled = {}
+
+    def limits(ways: Sequence[str], alpha: float) -> list[Limits]:
+        each = [_limits(filled[way], alpha, name) for way in ways if way in filled]
+        return [one for one in each if one is not None]
+
+    evidence = Evidence(
+        plain,
+        _limits(found, level, name) or plain,
+        limits(("least", "most"), ALPHA),
+        limits(("least", "most"), level),
+        limits(("zero", "one"), ALPHA),
+    )
+    raw, p_adjusted = found.p_value, adjusted(found.p_value, claims)
+    effect = replace(
+        effect,
+        low=plain[0],
+        high=plain[1],
+        p_value=raw,
+        adjusted_p=p_adjusted,
+        adjusted_low=evidence.claimed[0],
+        adjusted_high=evidence.claimed[1],
+        deciding_p=p_adjusted if up * (effect.difference or 0.0) > 0 else raw,
+        worst_low=evidence.hull[0] if filled else None,
+        worst_high=evidence.hull[1] if filled else None,
+        effective_clusters=found.effective,
+        **_sizes(found, level, name),
+    )
+    effect = replace(effect, verdict=decide(evidence, up=up, margin=effect.margin))
     if replicate is not None:
-        effect = _with_noise(effect, before, replicate)
-    if not missing:
-        return _with_noninferiority(effect, moved, groups, up)
-    everyone = [entry.group(key, before.records) for key in keys]
-
-    def worst(against_rise: bool) -> Floats:
-        return np.array([worst_case(list(side.values()), name, against_rise=against_rise) for side in sides])
-
-    assert effect.difference is not None
-    bound = _with_statistics(effect, worst(effect.difference > 0), everyone)
-    effect = replace(effect, worst_low=bound.low, worst_high=bound.high)
-    if not MISSING & set(effect.flags):
-        return _with_noninferiority(effect, moved, groups, up)
-    return _with_noninferiority(replace(effect, p_value=bound.p_value), worst(up > 0), everyone, up)
+        effect = _with_noise(effect, before, afters, replicate, level)
+    effect = _with_noninferiority(effect, [found, *(filled[way] for way in ("zero", "one") if way in filled)], up)
+    return _with_cautions(effect, before, afters, everyone, level, few=found.few)
 
 
-def _differences(sides: Sequence[Sequence[tuple[float | None, float | None]]]) -> Floats:
-    """Return after minus before, [seeds, pairs], of pairs that are scored throughout."""
-    rows = [[(y or 0.0) - (x or 0.0) for x, y in side] for side in sides]
-    return np.array(rows, dtype=np.float64).reshape(len(sides), -1)
-
-
-def _with_statistics(effect: Effect, moved: Floats, groups: Sequence[str]) -> Effect:
-    """Fill in the difference, its interval, its test and what a repeat would find."""
+def _spread(moved: Floats, groups: Sequence[str]) -> Pairs | Seeds | None:
+    """Return what differences [models, pairs] come to; None with a single cluster."""
     if len(moved) > 1:
-        many = seeded(moved, groups)
-        by_seed = tuple(float(value) for value in moved.mean(1))
-        if many is None:
-            return replace(effect, difference=float(moved.mean()), by_seed=by_seed, method="one cluster: no interval")
-        most = 2.0 if metric(effect.metric).paired else 1.0  # no difference is larger, so none is claimed to be
-        low, high = (min(max(limit, -most), most) for limit in many.interval())
-        found, proven = (None if size > most else size for size in (many.detectable, many.provable))
-        return replace(
-            effect, difference=many.mean, low=low, high=high, p_value=many.p_value, detectable=found,
-            provable=proven, by_seed=by_seed, method=many.method,
-        )  # fmt: skip
-    pairs = paired(moved[0], groups)
-    limits = pairs.interval() or (None, None)
-    return replace(
-        effect, difference=pairs.mean, low=limits[0], high=limits[1], p_value=sign_flip_p(moved[0], groups),
-        detectable=detectable_difference(pairs), provable=provable_margin(pairs), method=pairs.method,
-    )  # fmt: skip
+        return seeded(moved, groups)
+    found = paired(moved[0], groups)
+    return None if found.clusters < 2 else found
 
 
-def _with_noninferiority(effect: Effect, moved: Floats, groups: Sequence[str], up: int) -> Effect:
-    """Say whether a loss as large as the margin can be excluded. `up` is 1 where higher is better, else −1."""
-    if COLLAPSED & set(effect.flags):
-        return replace(effect, noninferiority="not shown")
-    found = seeded(moved, groups) if len(moved) > 1 else paired(moved[0], groups)
-    limits = None if found is None else found.interval(2 * ALPHA)
+def _limits(found: Pairs | Seeds | None, alpha: float, name: str) -> Limits | None:
+    """Return an interval, no wider than differences can be."""
+    limits = None if found is None else found.interval(alpha)
     if limits is None:
+        return None
+    most = 2.0 if metric(name).paired else 1.0
+    return max(limits[0], -most), min(limits[1], most)
+
+
+def _mean(sides: Sequence[Mapping[Key, Pair]], keys: Sequence[Key], which: str) -> float:
+    return float(differences(sides, keys, which).mean())
+
+
+def _sizes(found: Pairs | Seeds, level: float, name: str) -> dict[str, Any]:
+    """Return the smallest improvement, loss and margin that a repeat would find; None where none that there can be."""
+    most = 2.0 if metric(name).paired else 1.0
+    if isinstance(found, Pairs):
+        sizes = [detectable_difference(found, level), detectable_difference(found), provable_margin(found)]
+    else:
+        sizes = [found.detectable(level), found.detectable(), found.provable]
+    known = [None if size is None or size > most else size for size in sizes]
+    return dict(zip(("detectable", "detectable_harm", "provable"), known, strict=True))
+
+
+def _with_noninferiority(effect: Effect, found: Sequence[Pairs | Seeds | None], up: int) -> Effect:
+    """Say whether a loss as large as the margin can be excluded, also with missing values counted alike."""
+    limits = [one.interval(2 * ALPHA) for one in found if one is not None and not one.few]
+    known = [one for one in limits if one is not None]
+    if {"degenerate", "unread"} & set(effect.flags) or len(known) < len(found):
         return replace(effect, noninferiority="not shown")
-    least, most = sorted((up * limits[0], up * limits[1]))
-    if least > -effect.margin:
+    if min(min(up * low, up * high) for low, high in known) > -effect.margin:
         return replace(effect, noninferiority="shown")
-    if most < -effect.margin:
+    if max(max(up * low, up * high) for low, high in known) < -effect.margin:
         return replace(effect, noninferiority="refuted")
     hopeless = effect.provable is None or effect.provable > effect.margin
     return replace(effect, noninferiority="unprovable at this n" if hopeless else "not shown")
 
 
-def _unless_unread(effect: Effect, before: Result, afters: Sequence[Result]) -> Effect:
-    """Take an improvement back that does not stand with every unreadable reply after training counted against it."""
-    if effect.verdict != "improved":
+def _with_noise(effect: Effect, before: Result, afters: Sequence[Result], replicate: Result, level: float) -> Effect:
+    """Add how far the baseline is from itself, and flag a gain that does not hold against the replicate as well.
+
+    Only a replicate whose interval excludes zero differs from the baseline; the distance of one that may be equal is
+    chance, which every interval has in it already.
+    """
+    pairs = [pair for pair in paired_values(before, replicate, effect.metric).items() if pair[1].scored]
+    if not pairs:
         return effect
-    sides = [unread_as_missing(before, after, effect.metric) for after in afters]
-    lost = sum(y is None for side in sides for _, y in side)
-    assert effect.difference is not None
-    rises = effect.difference > 0
-    if lost <= sum(y is None for after in afters for _, y in paired_values(before, after, effect.metric).values()):
+    entry = metric(effect.metric)
+    found = _spread(
+        np.array([[(pair.after or 0.0) - (pair.before or 0.0) for _, pair in pairs]]),
+        [entry.group(key, before.records) for key, _ in pairs],
+    )
+    mean = sum((pair.after or 0.0) - (pair.before or 0.0) for _, pair in pairs) / len(pairs)
+    limits = _limits(found, ALPHA, effect.metric)
+    effect = replace(effect, noise=abs(mean))
+    if limits is None:
         return effect
-    worst = np.array([worst_case(side, effect.metric, against_rise=rises) for side in sides])
-    groups = [metric(effect.metric).group(key, before.records) for key in metric(effect.metric).values(before.records)]
-    found = _with_statistics(effect, worst, groups)
-    if found.low is not None and found.high is not None and (found.low > 0 if rises else found.high < 0):
+    effect = replace(effect, noise_low=limits[0], noise_high=limits[1])
+    if limits[0] <= 0 <= limits[1]:
         return effect
-    return replace(effect, verdict="inconclusive", flags=(*effect.flags, "unread"))
+    again = [paired_values(replicate, after, effect.metric) for after in afters]
+    keys = [key for key in again[0] if all(side[key].scored for side in again)]
+    groups = [entry.group(key, before.records) for key in keys]
+    rest = _limits(_spread(differences(again, keys), groups), level, effect.metric) if keys else None
+    sign = 1 if (effect.difference or 0.0) > 0 else -1
+    holds = rest is not None and (rest[0] > 0 if sign > 0 else rest[1] < 0)
+    return effect if holds else replace(effect, flags=(*effect.flags, "within the noise floor"))
 
 
-def _with_noise(effect: Effect, before: Result, replicate: Result) -> Effect:
-    """Mark a difference no larger than that between two evaluations of the baseline."""
-    pairs = paired_values(before, replicate, effect.metric).values()
-    moved = [y - x for x, y in pairs if x is not None and y is not None]
-    if not moved or effect.difference is None:
+def _with_cautions(
+    effect: Effect, before: Result, afters: Sequence[Result], groups: Sequence[str], level: float, *, few: bool
+) -> Effect:
+    """Replace a verdict by *not known* where a caution could turn its sign."""
+    if few:
+        return replace(effect, verdict="not known", flags=(*effect.flags, FEW))
+    if effect.verdict in ("worse", "not known"):
         return effect
-    noise = abs(sum(moved)) / len(moved)
-    within = noise > 0 and abs(effect.difference) <= noise
-    return replace(effect, noise=noise, flags=(*effect.flags, "within the noise floor") if within else effect.flags)
+    if TURNING & set(effect.flags):
+        return replace(effect, verdict="not known")
+    if effect.verdict == "improved" and not _stands_unread(effect, before, afters, groups, level):
+        return replace(effect, verdict="not known", flags=(*effect.flags, "unread"))
+    return effect
+
+
+def _stands_unread(
+    effect: Effect, before: Result, afters: Sequence[Result], groups: Sequence[str], level: float
+) -> bool:
+    """Return whether a gain stands with every reply that became unreadable counted against it."""
+    if metric(effect.metric).group_value is not None:
+        return True
+    sides = [paired_values(before, after, effect.metric, unread=True) for after in afters]
+    rises = (effect.difference or 0.0) > 0
+    worst = differences(sides, list(sides[0]), "least" if rises else "most")
+    limits = _limits(_spread(worst, groups), level, effect.metric)
+    return limits is not None and (limits[0] > 0 if rises else limits[1] < 0)
 
 
 def _after(afters: Sequence[Result], name: str) -> Estimate:
@@ -299,27 +355,3 @@ def _after(afters: Sequence[Result], name: str) -> Estimate:
     groups = [entry.group(key, afters[0].records) for key in values[0]]
     found = estimate(means, groups, paired=entry.paired)
     return replace(found, method=f"mean of {len(afters)} seeds; {found.method}")
-
-
-def _survives(effect: Effect) -> bool:
-    """Return whether the change stands even if every missing value had counted against it."""
-    if effect.difference is None or effect.worst_low is None or effect.worst_high is None:
-        return False
-    return effect.worst_low > 0 if effect.difference > 0 else effect.worst_high < 0
-
-
-def _verdict(effect: Effect) -> Verdict:
-    if effect.difference is None or effect.low is None or effect.high is None:
-        return "inconclusive"
-    flags = set(effect.flags)
-    if MISSING & flags and not _survives(effect):
-        return "inconclusive"
-    collapsed = bool(COLLAPSED & flags)
-    if -effect.margin <= effect.low and effect.high <= effect.margin:
-        return "inconclusive" if collapsed else "no material change"
-    tested = effect.adjusted_p is not None and effect.adjusted_p <= ALPHA
-    if not tested or effect.low <= 0 <= effect.high:
-        return "inconclusive"
-    if (effect.difference > 0) != (metric(effect.metric).better == "higher"):
-        return "regressed"
-    return "inconclusive" if collapsed or "within the noise floor" in flags else "improved"

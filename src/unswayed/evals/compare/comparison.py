@@ -19,8 +19,9 @@ from unswayed.evals.compare.flips import Drawn, draw_flips, flips, redacted
 from unswayed.evals.metrics import metric
 from unswayed.evals.plan import Plan
 from unswayed.evals.results import Result
+from unswayed.evals.rule_errors import corrected, known_error
 
-FORMAT = 1
+FORMAT = 2
 SHOWN = 8
 
 
@@ -38,14 +39,14 @@ class SuiteComparison:
     """One suite before and after.
 
     Attributes:
-        effects: on every metric, primary ones first. `primary`: which of them are in the primary family.
+        effects: for each arm those on every metric, primary ones first. `primary`: which of these metrics are claims.
         fixed, broken: samples that moved, drawn at random; of a sensitive suite without their texts.
         hidden: whether texts are left out.
     """
 
     before: Result
     afters: tuple[Result, ...]
-    effects: tuple[Effect, ...]
+    effects: tuple[tuple[Effect, ...], ...]
     primary: tuple[bool, ...]
     fixed: Drawn
     broken: Drawn
@@ -56,11 +57,6 @@ class SuiteComparison:
     def title(self) -> str:
         """The suite's name and label."""
         return self.before.title
-
-    @property
-    def main(self) -> tuple[Effect, ...]:
-        """The effects of the primary family."""
-        return tuple(effect for effect, belongs in zip(self.effects, self.primary, strict=True) if belongs)
 
     @property
     def judge(self) -> Mapping[str, Any] | None:
@@ -85,6 +81,8 @@ class Comparison:
     Attributes:
         plan: what it was made under. `departures`: where it differs from what was declared.
         suites: one for each suite.
+        seeds: trained models of one method that the differences are averaged over; with 1 each model is an arm.
+        alone: suites that not every folder has, each with the names of those that have it.
         seed: decides which transcripts are drawn.
         replicate: name of the policy that the noise floor comes from, or "".
         sensitive_shown: texts of sensitive suites are in it, because somebody asked.
@@ -93,6 +91,8 @@ class Comparison:
     plan: Plan
     departures: tuple[str, ...]
     suites: tuple[SuiteComparison, ...]
+    seeds: int = 1
+    alone: tuple[tuple[str, tuple[str, ...]], ...] = ()
     seed: int = 0
     replicate: str = ""
     sensitive_shown: bool = False
@@ -108,9 +108,9 @@ class Comparison:
         return tuple(after.policy for after in self.suites[0].afters)
 
     @property
-    def seeds(self) -> int:
-        """How many trained models there are."""
-        return len(self.suites[0].afters)
+    def arms(self) -> tuple[str, ...]:
+        """What each arm is called: a policy, or all seeds of a method together."""
+        return self.afters if self.seeds == 1 else (f"{', '.join(self.afters)}",)
 
 
 def make_comparison(
@@ -120,6 +120,8 @@ def make_comparison(
     *,
     replicates: Sequence[Result | None] | None = None,
     overlaps: Sequence[Overlap] | None = None,
+    as_seeds: bool = False,
+    alone: Sequence[tuple[str, Sequence[str]]] = (),
     seed: int = 0,
     shown: int = SHOWN,
     show_sensitive: bool = False,
@@ -131,6 +133,8 @@ def make_comparison(
         departures: sentences about where this is not what was declared.
         replicates: the baseline once more, by suite.
         overlaps: what the training pairs hold of each suite.
+        as_seeds: several after are one method, trained with as many seeds; else each is compared by itself.
+        alone: suites that not every side has, and who has them.
         seed, shown: how many transcripts in each direction, and how they are drawn.
         show_sensitive: keep the texts of suites marked as sensitive.
 
@@ -139,7 +143,13 @@ def make_comparison(
     """
     if not results:
         raise ConfigError("there is no suite to compare")
-    effects = compare_all(results, plan=plan, replicates=replicates)
+    count = len(results[0][1])
+    arms = [slice(0, count)] if as_seeds else [slice(number, number + 1) for number in range(count)]
+    by_arm = [
+        compare_all([(before, afters[arm]) for before, afters in results], plan=plan, replicates=replicates)
+        for arm in arms
+    ]
+    effects = [tuple(tuple(of_arm[number]) for of_arm in by_arm) for number in range(len(results))]
     suites = []
     for (before, afters), found, overlap in zip(results, effects, overlaps or [Overlap()] * len(results), strict=True):
         hidden = any(side.sensitive for side in (before, *afters)) and not show_sensitive
@@ -149,15 +159,16 @@ def make_comparison(
             address = f"{hash_text(before.title)}/{'fixed' if fixed else 'broken'}"
             one = draw_flips(flips(before, afters, names, fixed=fixed), count=shown, seed=seed, address=address)
             drawn.append(Drawn(tuple(map(redacted, one.shown)), one.pool) if hidden else one)
-        primary = tuple(is_primary(plan, before, effect.metric) for effect in found)
-        suites.append(
-            SuiteComparison(before, tuple(afters), tuple(found), primary, drawn[0], drawn[1], hidden, overlap)
-        )
+        primary = tuple(is_primary(plan, before, effect.metric) for effect in found[0])
+        suites.append(SuiteComparison(before, tuple(afters), found, primary, drawn[0], drawn[1], hidden, overlap))
     measured = [(str(one.before.suite["name"]), name) for one in suites for name in one.before.metrics]
     lost = [f"The plan names {name}, which was not measured." for name in plan.unmeasured(measured)]
     again = next((one.policy for one in replicates or () if one is not None), "")
     sensitive = show_sensitive and any(side.sensitive for one in suites for side in one.sides)
-    return Comparison(plan, (*departures, *lost), tuple(suites), seed, again, sensitive)
+    return Comparison(
+        plan, (*departures, *lost), tuple(suites), count if as_seeds else 1,
+        tuple((name, tuple(who)) for name, who in alone), seed, again, sensitive,
+    )  # fmt: skip
 
 
 def arm_counts(result: Result) -> dict[str, Any]:
@@ -188,6 +199,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "after": list(comparison.afters),
         "seeds": comparison.seeds,
         "replicate": comparison.replicate or None,
+        "only_in": dict(comparison.alone),
         "plan": {**plan.record(), "declared": plan.declared},
         "departures": list(comparison.departures),
         "suites": [_suite(one, comparison) for one in comparison.suites],
@@ -196,10 +208,29 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     return clean
 
 
+def _error(one: SuiteComparison, effect: Effect) -> dict[str, Any]:
+    """Return the rule's known error and what the rates would be without it, where it is known."""
+    known = known_error(one.before.suite, effect.metric)
+    if known is None:
+        return {"rule_error": None, "corrected": None}
+    rates = {name: corrected(side, known) for name, side in (("before", effect.before), ("after", effect.after))}
+    return {
+        "rule_error": known._asdict(),
+        "corrected": {name: rate and rate._asdict() for name, rate in rates.items()},
+    }
+
+
 def _suite(one: SuiteComparison, comparison: Comparison) -> dict[str, Any]:
     effects = [
-        {**asdict(effect), "primary": primary, "better": metric(effect.metric).better}
-        for effect, primary in zip(one.effects, one.primary, strict=True)
+        {
+            **asdict(effect),
+            "arm": arm,
+            "primary": primary,
+            "better": metric(effect.metric).better,
+            **_error(one, effect),
+        }
+        for arm, found in zip(comparison.arms, one.effects, strict=True)
+        for effect, primary in zip(found, one.primary, strict=True)
     ]
     return {
         "suite": one.title,

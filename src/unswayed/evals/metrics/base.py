@@ -6,7 +6,7 @@ A value is None where the completion, or its twin's, is unscored; such samples a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from unswayed.core.errors import ConfigError
@@ -70,6 +70,14 @@ class Metric:
         assert self.group_value is not None
         return {(group, 0): self.group_value(members) for group, members in groups.items()}
 
+    def bounds(self, records: Mapping[Key, Record]) -> dict[Key, tuple[float, float]]:
+        """Return the least and the most that each value can be, whatever the unscored replies are worth."""
+        if self.group_value is not None:
+            low, high = (self.values({key: filled(one, worth) for key, one in records.items()}) for worth in (0.0, 1.0))
+            return {key: _ordered(low[key], high[key]) for key in low}
+        least = -1.0 if self.paired else 0.0
+        return {key: (least, 1.0) if value is None else (value, value) for key, value in self.values(records).items()}
+
     def group(self, key: Key, records: Mapping[Key, Record]) -> str:
         """Return the cluster that the value at `key` belongs to."""
         return key[0] if self.group_value is not None else records[key].group
@@ -87,6 +95,18 @@ def register(*metrics: Metric) -> None:
     for entry in metrics:
         if METRICS.setdefault(entry.name, entry) is not entry:
             raise ConfigError(f"metric {entry.name!r} exists already; give yours another name")
+
+
+def filled(record: Record, worth: float) -> Record:
+    """Return the record with everything that is unscored about it set to `worth`."""
+    value = worth if record.value is None else record.value
+    return replace(record, value=value, reason=None, parts={"refused": worth, **record.parts})
+
+
+def _ordered(one: float | None, other: float | None) -> tuple[float, float]:
+    if one is None or other is None:
+        return 0.0, 1.0
+    return min(one, other), max(one, other)
 
 
 def read(record: Record) -> bool:

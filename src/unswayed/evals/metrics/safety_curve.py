@@ -32,8 +32,10 @@ def safety_curve(records: Mapping[Key, Record]) -> list[Point]:
     """Return the curve of an evaluation (`Result.records`) at the nine thresholds; the unit is the fact."""
     points = []
     for threshold in THRESHOLDS:
-        values = metric(curve_metric(threshold)).values(records)
-        points.append(Point(threshold / 100, estimate(list(values.values()), [fact for fact, _ in values])))
+        entry = metric(curve_metric(threshold))
+        values, bounds = entry.values(records), list(entry.bounds(records).values())
+        found = estimate(list(values.values()), [fact for fact, _ in values], bounds=bounds)
+        points.append(Point(threshold / 100, found))
     return points
 
 
