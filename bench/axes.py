@@ -179,6 +179,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
     ]
     for one in result["comparison"]["suites"]:
         better = {row["metric"]: "↑" if row["better"] == "higher" else "↓" for row in one["effects"]}
+        recorded = {row["metric"]: row["verdict"] for row in one["effects"]}
         for effect, primary in effects(one):
             name = f"**{effect.metric}**" if primary else effect.metric
             unscored = f"{effect.before.unscored} / {effect.after.unscored}"
@@ -186,7 +187,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"| {one['suite']} | {name} {better[effect.metric]} | {level(effect.before.value)} | "
                 f"{level(effect.after.value)} | {difference} | {effect.n} ({effect.clusters}) | {unscored} | "
-                f"{effect.verdict}{'*' if effect.flags else ''} |"
+                f"{recorded[effect.metric]}{'*' if effect.flags else ''} |"
             )
     lines += ["", "| suite | replies | read | cut off | tokens a reply | degenerate |", "|---|---|---|---|---|---|"]
     for one in result["comparison"]["suites"]:

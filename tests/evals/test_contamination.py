@@ -140,7 +140,8 @@ def test_compare_finds_the_pairs_through_the_run_folder(tmp_path: Path, capsys: 
     assert (shared["checked"], shared["shared"], shared["share"]) == (True, 15, 0.25)
     assert shared["files"] == [str(tmp_path / "pairs.jsonl")]
     compare(before, [after])
-    assert "15 of 60 questions (25.0%) are in the training pairs: 15 by name" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "15 of 60 questions (25.0%) are in the training pairs: 15 by name" in said
     write_pairs(tmp_path / "pairs.jsonl", [pair("new", "Quite another question?")])
     assert "has changed" in str(effects(before, after, capsys)["contamination"])
     found = effects(before, after, capsys, train_pairs=tmp_path / "pairs.jsonl")["contamination"]
