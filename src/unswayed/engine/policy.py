@@ -40,15 +40,22 @@ class Policy:
     def complete(self, prompts: Sequence[tuple[Message, ...]], params: SamplingParams) -> list[Completion]:
         """Return `params.n` completions for each prompt, in order.
 
-        A draw is addressed by (seed, prompt tokens, number), so it does not depend on what else is asked for.
+        A draw is addressed by (seed, prompt tokens, number), so it does not depend on what else is asked for. Where the
+        template left a span of thinking open, the text begins with its tag: cut inside, it holds no reply.
         """
         ids = [self.chat.render(prompt) for prompt in prompts]
         seeds = [[seed_at(params.seed, "complete", *row, k) for k in range(params.n)] for row in ids]
         return [
-            Completion(self.chat.decode(draw.completion_ids), draw.finish, len(draw.completion_ids), len(row))
+            Completion(opened + self.chat.decode(draw.completion_ids), draw.finish, len(draw.completion_ids), len(row))
             for row, draws in zip(ids, self.draw(ids, params, seeds), strict=True)
+            for opened in [self._opened(row)]
             for draw in draws
         ]
+
+    def _opened(self, prompt_ids: Sequence[int]) -> str:
+        """Return the tag of thinking that a prompt leaves open, as text, or an empty one."""
+        tags = self.chat.thinking
+        return self.chat.decode(tags[0]) if tags and thinking_mask(prompt_ids, (self.chat.pad_id,), tags)[0] else ""
 
     def too_long(self, prompts: Sequence[tuple[Message, ...]], new_tokens: int) -> dict[int, int]:
         """Return, by their place, the tokens of prompts that leave no room for `new_tokens` in the model's context."""
@@ -71,8 +78,7 @@ class Policy:
             [self.chat.encode_completion(prompt, text, ended=False) for text in texts]
             for prompt, texts in zip(prompts, continuations, strict=True)
         ]
-        tags = self.chat.thinking
-        if tags and any(thinking_mask(row, (self.chat.pad_id,), tags)[0] for row in ids):
+        if any(map(self._opened, ids)):
             raise ConfigError(
                 f"{self.name}: the chat template opens a span of thinking, and the likelihood of an answer inside it "
                 "says nothing; fix a template value that turns thinking off (such as enable_thinking = false)"

@@ -71,7 +71,7 @@ def marked(reply: str, *, cut: bool = False) -> Mark | None:
         for pattern in rank:
             for match in pattern.finditer(reply):
                 text = next(group for group in match.groups() if group is not None)
-                start = match.end() - len(text) if pattern is _SAID else match.start()
+                start = match.end() - len(text) if pattern in (_HASHES, _SAID) else match.start()
                 if pattern is _SAID:
                     text = sentence(text)
                     inner = list(_SAID.finditer(text))  # "the answer: the answer is 5"

@@ -15,7 +15,7 @@ _ONES = (
 ).split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _WORDS = {word: n for n, word in enumerate(_ONES)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
-_POWERS = {"hundred": 100, "k": 1000, "thousand": 1000, "million": 10**6, "m": 10**6, "billion": 10**9, "bn": 10**9,
+_POWERS = {"hundred": 100, "k": 1000, "thousand": 1000, "million": 10**6, "billion": 10**9, "bn": 10**9,
            "trillion": 10**12}  # fmt: skip
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
            "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}  # fmt: skip
@@ -25,9 +25,9 @@ _NUMBER = re.compile(
     rf"(?<![\w.^])(?<!\d[,/])(?P<sign>(?:(?<![\w)%] )(?<![)}}%])|(?<=[a-z] ))[-+] ?)?(?:{_MONEY})?\s?(?P<late>-)?"
     rf"(?P<number>{_DIGITS})"
     r"(?:e(?P<e>[-+]?\d{1,3})(?!\w)|\s*(?:\*|x)\s*10\s*\^\s*\{?\s*(?P<ten>[-+]?\d{1,3})\}?)?"
-    r"(?:(?P<mixed> ?\d+/\d+(?![\d/])|/\d+(?![\d/]))|(?:\s?(?P<power>hundred|thousand|million|billion|trillion|bn|[kKM])\b(?!&))"
+    r"(?:(?P<mixed> ?\d+/\d+(?![\d/])|/\d+(?![\d/]))|(?:\s?(?P<power>hundred|thousand|million|billion|trillion|bn|(?-i:[kKM]))\b(?!&))"
     r"(?:-?(?=s\b))?)?"
-    r"(?P<after>\s*(?:%|percent\b|per cent\b))?(?!\d|[.,]\d|(?:st|nd|rd|th)\b|\^|[²³⁴]|[xyzn]\b|-[A-Za-z])",
+    r"(?P<after>\s*(?:%|percent\b|per cent\b))?(?!\d|[.,]\d|e[-+]?\d|(?:st|nd|rd|th)\b|\^|[²³⁴]|[xyzn]\b|-[A-Za-z])",
     re.I,
 )
 _WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
@@ -125,7 +125,7 @@ def _value(match: re.Match[str]) -> Fraction | None:
             return None
         value = value + Fraction(int(top), int(bottom)) if top.strip() else value / int(bottom)
     elif match["power"]:
-        value *= _POWERS[match["power"].lower()]
+        value *= _POWERS[{"m": "million"}.get(match["power"].lower(), match["power"].lower())]
     return -value if "-" in (match["sign"] or "") or match["late"] else value
 
 
@@ -225,7 +225,7 @@ def _stated(text: str) -> Number:
     if not kept and operands:
         kept = [Found(*match.span(), _in_words(match[0])) for match in _IN_WORDS.finditer(text)][-1:]
     if not kept:
-        return Number(None, "ambiguous" if operands else "no number")
+        return Number(None, "ambiguous" if operands or re.search(r"\d,\d", text) else "no number")
     several = kept
     if len({n.value for n in kept}) > 1:
         kept = [n for n in kept if not _DETAIL.search(text[max(0, n.start - 40) : n.start])] or kept

@@ -141,11 +141,13 @@ def without_thinking(text: str) -> str | None:
     """
     kept: list[str] = []
     place, inside = 0, False
-    for tag in _THINKING_TAG.finditer(text):
-        if _is_prose(text, tag):
-            continue
-        if any(tag[name] for name in ("ends", "shuts", "closes", "over", "reply")):
+    tags = [tag for tag in _THINKING_TAG.finditer(text) if not _is_quoted(text, tag)]
+    ends = [any(tag[name] for name in ("ends", "shuts", "closes", "over", "reply")) for tag in tags]
+    for number, (tag, closes) in enumerate(zip(tags, ends, strict=True)):
+        if closes:
             kept, inside = (kept if inside else []), False
+        elif not inside and text[place : tag.start()].rpartition("\n")[2].strip() and not any(ends[number:]):
+            continue  # in the middle of a line, and never closed: a sentence speaks of it
         else:
             kept += [] if inside else [text[place : tag.start()]]
             inside = True
@@ -155,14 +157,15 @@ def without_thinking(text: str) -> str | None:
 
 def opened_thinking(prompt: str) -> str:
     """Return the tag by which a rendered prompt leaves a span of thinking open at its end, or an empty text."""
-    tags = list(_THINKING_TAG.finditer(prompt[-2000:]))
-    return tags[-1][0] if tags and without_thinking(tags[-1][0]) is None and not prompt[-2000:][tags[-1].end() :].strip() else ""
+    tags = list(_THINKING_TAG.finditer(prompt[-2000:].rstrip()))
+    at_end = tags and tags[-1].end() == len(prompt[-2000:].rstrip())
+    return tags[-1][0] if at_end and without_thinking(tags[-1][0]) is None else ""
 
 
-def _is_prose(text: str, tag: re.Match[str]) -> bool:
+def _is_quoted(text: str, tag: re.Match[str]) -> bool:
     before, after = text[: tag.start()][-2:], text[tag.end() :][:2]
     quoted = bool(_QUOTED.search(before)) and after[:1] in {*"\"'`)\u201d\u2019"}
-    return quoted or bool(re.fullmatch(r"[\w,;:.] ", before) and re.fullmatch(r" [a-z]|[,.;?][ \n]?|", after) and after)
+    return quoted or bool(re.fullmatch(r"\w ", before) and re.fullmatch(r" [a-z]", after))
 
 
 def words(text: str) -> list[str]:
