@@ -131,6 +131,17 @@ def read_answer(reply: str, key: AnswerKey, *, cut: bool = False) -> Reading:
     return _no_answer(reply, key, cut)
 
 
+def lone_letter(text: str) -> str | None:
+    """Return the letter of an answer that is nothing else, "(B)" or "b.", or None."""
+    found = re.fullmatch(r"\W*([A-Za-z])\W*", plain(text))
+    return found[1].upper() if found else None
+
+
+def read_letter(reply: str) -> str | None:
+    """Return the letter of the option that a reply chooses where the options' texts are unknown, or None."""
+    return read_answer(plain(reply), AnswerKey((("A",),), options=dict.fromkeys("ABCDEFGHIJ", ""))).answer
+
+
 def _named_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:
     """Return the answer that is marked or named; without answer and reason where none is."""
     named = _names(reply, key)

@@ -11,6 +11,7 @@ from unswayed.core.types import Message, Score
 from unswayed.labels.base import Model
 from unswayed.labels.parts.asking import ask, mark_of
 from unswayed.questions.words import mentions
+from unswayed.readers.answers import lone_letter, read_letter
 
 SHORT = 12
 """An answer of at most this many words is looked for inside a longer reply."""
@@ -21,11 +22,11 @@ _NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
 class MatchJudge:
     """The local default: no model, the same verdict every time.
 
-    Two replies agree if they are equal after normalisation; where both hold numbers, if the last ones are equal; else
+    Two replies agree if they are equal after normalisation; where one is an option's letter, if the other chooses it; where both hold numbers, if the last ones are equal; else
     if the shorter, of at most `SHORT` words, stands in the longer as whole words. It reads no negation.
     """
 
-    identity = "match-1"
+    identity = "match-2"
 
     def agree(self, cases: Sequence[tuple[str, Sequence[Message], str, str]]) -> list[tuple[Score, str | None]]:
         """Return 1 or 0 for each case, missing where one side is blank."""
@@ -38,7 +39,10 @@ def match(left: str, right: str) -> Score:
     if not all(plain):
         return Score(None, reason="a reply is blank")
     numbers = [_last_number(text) for text in (left, right)]
-    if plain[0] == plain[1]:
+    letters = [lone_letter(text) for text in (left, right)]
+    if any(letters):  # "A" is an option, and no article
+        same = (letters[0] or read_letter(left)) == (letters[1] or read_letter(right))
+    elif plain[0] == plain[1]:
         same = True
     elif None not in numbers:
         same = numbers[0] == numbers[1]
