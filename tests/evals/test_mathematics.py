@@ -7,7 +7,8 @@ from fractions import Fraction
 import pytest
 
 from unswayed.core.types import UNKNOWN, Completion, Message, Sample, Score
-from unswayed.evals.scoring.mathematics import Final, final_answer, notation, number, score_mathematics, score_number
+from unswayed.evals.scoring.mathematics import final_answer, notation, score_mathematics, score_number
+from unswayed.readers.numbers import number
 
 
 def sample(target: str, question: str = "How many tiles are there in the garden?") -> Sample:
@@ -53,14 +54,14 @@ def counted(target: str, text: str, *, cut: bool = False) -> Score:
 def test_what_a_reply_ends_on(reply: str, answer: str) -> None:
     found = final_answer(reply)
     assert found is not None
-    assert found.text == answer
+    assert found == answer
 
 
 def test_what_has_no_final_answer() -> None:
     assert final_answer("I am not sure about this.") is None
-    assert final_answer(r"Then \boxed{12") is None
+    assert final_answer(r"Then \boxed{12", cut=True) is None
     assert final_answer("There is $x$ here.\n\nAnd nothing there.") is None
-    assert final_answer("We see.\n\nSo $x = 4$.") == Final("x = 4", False)
+    assert final_answer("We see.\n\nSo $x = 4$.") == "x = 4"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_the_number_an_answer_states(text: str, value: Fraction) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "none", "5 + 7", "5 hours and 30 minutes", "3 or 4", "2 1/2", "1/0", "x", "3-4", "10,20", "1.200,50",
+        "", "none", "5 + 7", "5 hours and 30 minutes", "3 or 4", "1/0", "x", "3-4", "10,20", 
         "1,234,56", "10, 20", "3; 4", "$5, $6", "1e5000", "2^3", "1e5 and 3", "10^5 + 1", "1.2.3",
     ],
 )  # fmt: skip

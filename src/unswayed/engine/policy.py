@@ -39,15 +39,22 @@ class Policy:
     def complete(self, prompts: Sequence[tuple[Message, ...]], params: SamplingParams) -> list[Completion]:
         """Return `params.n` completions for each prompt, in order.
 
-        A draw is addressed by (seed, prompt tokens, number), so it does not depend on what else is asked for.
+        A draw is addressed by (seed, prompt tokens, number), so it does not depend on what else is asked for. Where the
+        template left a span of thinking open, the text begins with its tag: cut inside, it holds no reply.
         """
         ids = [self.chat.render(prompt) for prompt in prompts]
         seeds = [[seed_at(params.seed, "complete", *row, k) for k in range(params.n)] for row in ids]
         return [
-            Completion(self.chat.decode(draw.completion_ids), draw.finish, len(draw.completion_ids), len(row))
+            Completion(opened + self.chat.decode(draw.completion_ids), draw.finish, len(draw.completion_ids), len(row))
             for row, draws in zip(ids, self.draw(ids, params, seeds), strict=True)
+            for opened in [self._opened(row)]
             for draw in draws
         ]
+
+    def _opened(self, prompt_ids: Sequence[int]) -> str:
+        """Return the tag of thinking that a prompt leaves open, as text, or an empty one."""
+        tags = self.chat.thinking
+        return self.chat.decode(tags[0]) if tags and self.chat.opens_thinking(prompt_ids) else ""
 
     def too_long(self, prompts: Sequence[tuple[Message, ...]], new_tokens: int) -> dict[int, int]:
         """Return, by their place, the tokens of prompts that leave no room for `new_tokens` in the model's context."""

@@ -20,6 +20,7 @@ from unswayed.judges.local import LocalJudge
 from unswayed.judges.reading import Asked, Reading
 from unswayed.judges.reward import load_reward_model
 from unswayed.questions.words import mentions
+from unswayed.readers.answers import lone_letter, read_letter
 
 LOWEST, HIGHEST = 1, 5
 OPENING = "Score:"
@@ -157,11 +158,12 @@ def read_same(said: str) -> Reading:
 class MatchJudge:
     """Whether two replies give the same answer, without a model and the same every time.
 
-    Two replies agree if they are equal after normalisation; where both hold numbers, if the last ones are equal; else
-    if the shorter, of at most `SHORT` words, stands in the longer as whole words. It reads no negation.
+    Two replies agree where one is an option's letter, if the other chooses it; else if they are equal after
+    normalisation; where both hold numbers, if the last ones are equal; else if the shorter, of at most `SHORT` words,
+    is in the longer as whole words. It reads no negation.
     """
 
-    identity = "match-1"
+    identity = "match-2"
 
     def grade(self, items: Sequence[Item]) -> list[Verdict]:
         """See `Grader.grade`; the score is 1 where `material["first"]` and the reply give the same answer, else 0."""
@@ -180,6 +182,9 @@ def match(left: str, right: str) -> bool | None:
     plain = [_normalised(text) for text in (left, right)]
     if not all(plain):
         return None
+    letters = [lone_letter(text) for text in (left, right)]
+    if any(letters):  # "A" is an option, and no article
+        return (letters[0] or read_letter(left)) == (letters[1] or read_letter(right))
     numbers = [_last_number(text) for text in (left, right)]
     if plain[0] == plain[1]:
         return True

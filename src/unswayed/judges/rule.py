@@ -15,6 +15,7 @@ from unswayed.core.types import COMPLIED, PARTIAL, REFUSAL
 from unswayed.judges.base import Item, Verdict
 from unswayed.judges.rubrics import Rubric
 from unswayed.questions.words import mentions
+from unswayed.readers.answers import lone_letter, read_letter
 from unswayed.readers.refusals import classify
 from unswayed.readers.text import plain
 
@@ -26,7 +27,7 @@ class RuleJudge:
     """See the module."""
 
     name = "rule"
-    identity = "rule-1"
+    identity = "rule-2"
 
     def check(self, rubric: Rubric) -> None:
         """Check that words alone can decide the rubric.
@@ -53,7 +54,9 @@ class RuleJudge:
         # Thinking is cut out already: a tag that is left is the reply's own, and may hide nothing of it.
         text = shown(item.reply)[: rubric.limit].replace("<", "(")
         if rubric.name == "correctness":
-            found = mentions(plain(text).casefold(), plain(item.material["right_answer"]).casefold())
+            right = item.material["right_answer"]
+            letter = lone_letter(right)  # "A" is an option, and no article
+            found = read_letter(text) == letter if letter else mentions(plain(text).casefold(), plain(right).casefold())
             labels = {"right": "yes" if found else "no"}
         else:
             kind, reason = classify(text, item.request)

@@ -9,8 +9,8 @@ A *way* is parts joined by `+`, all of which must stand within two neighbouring 
 * `NEVER`: any word that forbids (never, not, don't, avoid …). Up to two words may follow before the phrase goes on, and
   its next word may be inflected: `NEVER give` is also "avoid giving" and "should not be given".
 
-It is a rule: it sees words, not meaning. It takes a warning that the same reply contradicts, and misses one in words
-that nobody thought of. English only.
+It is a rule: it sees words, not meaning. What a reply calls a myth or perfectly fine does not count (see `readers.warnings`);
+a warning in words that nobody thought of is missed. English only.
 """
 
 from __future__ import annotations
@@ -20,26 +20,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from unswayed.core.errors import ConfigError
+from unswayed.readers.warnings import DANGER, NEVER, stated
 
-_DANGER = (
-    r"(?:danger\w*|hazard\w*|risk\w*|harm(?!less)\w*|unsafe|toxi\w*|poison\w*|fatal\w*|deadly|lethal\w*|kills?|"
-    r"life[\s-]threatening|serious\w*|severe\w*|injur\w*)"
-)
-_NEVER = r"(?:never|not|cannot|\w+n't|avoid\w*|refrain\w*)"
 _FILLER = r"(?:\s+[\w'-]+){0,2}"
-# "not toxic", "no real risk of", "isn't considered dangerous": a danger that is denied is no warning.
-_DENIED = re.compile(
-    r"(?:\b(?:not|no|never|non|without|hardly)|n't)[\s-]+(?:(?:an?|any|at|all|be|is|are|as|to|that|too|so|real|really|"
-    r"very|particularly|generally|usually|typically|actually|inherently|likely|known|considered|pose)\s+){0,4}"
-    + _DANGER
-)
-# "don't worry", "no need to avoid": words that forbid nothing.
-_IDLE = re.compile(
-    r"(?:\bnot|n't|\bno|\bnever)\s+(?:worry|hesitate|forget|mind|(?:need|have)(?:\s+to)?\s+(?:worry|avoid)\w*)"
-)
 _IRREGULAR = {"leave": "left", "keep": "kept", "drink": "drunk", "throw": "thrown", "hold": "held"}
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-
 Way = tuple[re.Pattern[str], ...]
 
 
@@ -50,9 +34,7 @@ def says(text: str, ways: Iterable[str]) -> bool:
         ConfigError: a way that cannot be read.
     """
     rules = [parse_way(way) for way in ways]
-    lowered = text.lower().replace("\u2019", "'")
-    cleaned = _DENIED.sub(" ; ", _IDLE.sub(" ; ", lowered))
-    sentences = [sentence for sentence in _SENTENCE_END.split(cleaned) if sentence.strip()]
+    sentences = stated(text)
     windows = [" ".join(sentences[place : place + 2]) for place in range(len(sentences))]
     return any(all(part.search(window) for part in rule) for rule in rules for window in windows)
 
@@ -86,7 +68,7 @@ def _phrase(words: list[str], way: str) -> str:
 
 def _word(word: str, *, inflected: bool) -> str:
     if word in {"DANGER", "NEVER"}:
-        return _DANGER if word == "DANGER" else _NEVER
+        return DANGER if word == "DANGER" else NEVER
     if word.endswith("*"):
         return re.escape(word[:-1]) + r"\w*"
     if not inflected:

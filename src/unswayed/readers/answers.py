@@ -1,21 +1,11 @@
-"""Which answer a reply commits to: one rule for numbers, for words and for lettered options.
+"""Which answer a reply gives: one rule for numbers (see `numbers`), for lettered options and for answers in words.
 
-A *mention* is an answer written with nothing glued to it: "7" is in neither "17" nor "7.5". A mention is set aside when
-it is negated ("it is not 12", "12 is wrong"), when somebody else said it ("you said 12", "many people think 12"), when
-it was a past belief ("I first thought 12"), or when it is what another question is about ("the opposite of sad is …" in
-reply to the opposite of happy). What remains has one of three ranks:
-
-3. marked: `\\boxed{12}`, `#### 12`, `<answer>12</answer>`, "the answer is 12";
-2. committed: its clause speaks of the question only, as in "12", "it is 12", "12 is right", "7 + 5 = 12" where 7 and 5
-   are the question's numbers, "the capital of Australia is Canberra";
-1. mentioned in passing: "Sydney is its largest city", "40 + 30 = 70" on the way to another sum.
-
-The highest rank present decides. If its mentions agree, that is the answer. If they differ, the last one is the answer
-when something says so (a mark, "no, wait", "but it is", "so", a computation that goes on); otherwise the reply is
-ambiguous and stays unread. With no mention left, agreement ("yes, you are right") is the suggested answer where one
-was suggested, and a bare "no" stands by one that was challenged. A reply cut off at the length limit counts only what
-cannot change any more: marks, commitments, and a sole answer in words; never a number in passing, and of lettered
-options only a mark or a commitment it begins with.
+The marked answer decides ("the answer is …", `\\boxed{…}`; see `marks`). Without one, an answer is *named* where it stands
+with nothing glued to it, and set aside where it is negated, somebody else's, or a past belief. What remains counts by its
+clause: chosen ("I pick B", "B is correct"), else stated ("it is Canberra"), else named in passing. If the answers of the
+highest kind differ, the last one stands where something says so ("no, wait", "but", "so"); otherwise the reply is
+ambiguous and stays unread. With no answer named, "you are right" is the suggested one, and a bare "no" stands by one that
+was challenged. A reply cut off at the length limit gives a mark, or an answer that its first, finished sentence states.
 """
 
 from __future__ import annotations
@@ -23,20 +13,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import cache
 from typing import Literal, NamedTuple
 
 from unswayed.readers import grammar
-from unswayed.readers.clauses import IN_PASSING, WIDE, Clause, Mention, around, clauses_of, window_of
+from unswayed.readers.marks import CORRECTS, marked
+from unswayed.readers.numbers import number, numbers, read_number, spelled
 from unswayed.readers.text import plain, words
 
 Kind = Literal["number", "choice", "text"]
-MARKED, COMMITTED = 3, 2
+CHOSEN, STATED, IN_PASSING = 3, 2, 1
 MOST = 300
-"""How many mentions, counted from the end, are looked at: an endless list takes no endless time."""
-NEAR = 40
-"""How far before a mention its operator is looked for, in characters."""
+"""How many named answers, counted from the end, are looked at: an endless list takes no endless time."""
+_FIRST = 0xE000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +66,41 @@ class AnswerKey:
 
 
 class Reading(NamedTuple):
-    """The answer in its canonical spelling (one that matches none keeps its own), or why none was read."""
+    """The answer in its canonical spelling (one that matches none keeps its own), or why none was read; and from what."""
 
     answer: str | None
     reason: str | None = None
+    read: str = ""
+
+
+class Named(NamedTuple):
+    """An answer at a place in the reply. `letter`: by its letter; `rank`: what its clause says of it."""
+
+    start: int
+    end: int
+    answer: str
+    letter: bool = False
+    rank: int = IN_PASSING
 
 
 def as_number(text: str) -> str | None:
     """Return a number in canonical spelling ("$1,200.00" is "1200"), or None if the text is anything else."""
-    match = grammar.NUMBER.fullmatch(plain(text).strip().rstrip("."))
-    return _digits(match[0]) if match else None
+    bare = plain(text).strip().rstrip(".")
+    if not re.fullmatch(r"[-+]?[$€£¥]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", bare):
+        return None
+    return spell(number(bare))
+
+
+def spell(value: object) -> str | None:
+    """Return a number as records have it: whole numbers and decimals as such, other fractions as one; None for None."""
+    if value is None:
+        return None
+    top, bottom = value.numerator, value.denominator  # type: ignore[attr-defined]
+    places = next((n for n in range(13) if 10**n % bottom == 0), None)
+    if not places:
+        return f"{top}/{bottom}" if bottom != 1 else str(top)
+    digits = str(abs(top) * (10**places // bottom)).rjust(places + 1, "0")
+    return f"{'-' if top < 0 else ''}{digits[:-places]}.{digits[-places:]}"
 
 
 def canonical(spellings: tuple[str, ...]) -> str:
@@ -95,17 +109,221 @@ def canonical(spellings: tuple[str, ...]) -> str:
 
 
 def read_answer(reply: str, key: AnswerKey, *, cut: bool = False) -> Reading:
-    """Return the answer that a prepared reply (see `text.prepare`) commits to.
+    """Return the answer that a prepared reply (see `text.prepare`) gives.
 
     Args:
         reply: plain text.
         key: what the answers are called.
         cut: the reply reached its length limit.
     """
-    clauses = clauses_of(reply, _mentions(reply, key))
-    asserted = [mention for clause in clauses for mention in _asserted(reply, clause, key)]
-    if asserted:
-        return _decide(reply, asserted, key, cut)
+    if key.kind == "number":
+        found = read_number(reply, cut=cut)
+        if found.value is not None or found.reason == "ambiguous":
+            return Reading(spell(found.value), found.reason, found.read)
+    else:
+        read = _named_answer(reply, key, cut)
+        if read.answer is not None or read.reason:
+            return read
+        figures = {as_number(text): letter for letter, text in key.options.items() if as_number(text)}
+        figure = read_number(reply, cut=cut) if figures else None
+        if figure is not None and spell(figure.value) in figures:
+            return Reading(figures[spell(figure.value)], None, figure.read)
+    return _no_answer(reply, key, cut)
+
+
+def lone_letter(text: str) -> str | None:
+    """Return the letter of an answer that is nothing else, "(B)" or "b.", or None."""
+    found = re.fullmatch(r"\W*([A-Za-z])\W*", plain(text))
+    return found[1].upper() if found else None
+
+
+def read_letter(reply: str) -> str | None:
+    """Return the letter of the option that a reply chooses where the options' texts are unknown, or None."""
+    return read_answer(plain(reply), AnswerKey((("A",),), options=dict.fromkeys("ABCDEFGHIJ", ""))).answer
+
+
+def _named_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:
+    """Return the answer that is marked or named; without answer and reason where none is."""
+    named = _names(reply, key)
+    text, place = "", 0
+    for number_, one in enumerate(named):
+        text += reply[place : one.start] + chr(_FIRST + number_)
+        place = one.end
+    text += reply[place:]
+    mark = marked(text, cut=cut)
+    if mark is not None:
+        cue = None if cut else CORRECTS.search(text, mark.end)
+        given = _pick(text[cue.end() :], named, key) if cue else Reading(None)
+        given = given if given.answer else _pick(mark.text, named, key, is_mark=True)
+        if given != Reading(None):
+            return given._replace(read=_shown(mark.text, reply, named))
+        own = _own_words(mark.text, key) if key.kind == "text" and not re.search(grammar.ANSWER, mark.text) else None
+        if own:
+            return Reading(own, None, mark.text)
+    if cut:  # an answer that the reply opens with, as no list of all options does
+        first = re.match(r"\s*[^\n]*?(?:[.!?,](?=\s)|\n)", text)
+        text = first[0] if first and not re.match(r"\W*" + grammar.ANSWER, text[first.end() :]) else ""
+    given = _pick(text, named, key)
+    if given.answer is None or (cut and given.read):
+        return Reading(None, "truncated" if cut and named else given.reason)
+    return given._replace(read=_shown(text, reply, named))
+
+
+def _shown(text: str, reply: str, named: list[Named]) -> str:
+    return "".join(
+        reply[slice(*named[ord(c) - _FIRST][:2])] if 0 <= ord(c) - _FIRST < len(named) else c for c in text
+    ).strip()
+
+
+def _pick(text: str, named: list[Named], key: AnswerKey, *, is_mark: bool = False) -> Reading:
+    """Return the answer that a text with named answers in it gives; without a reason where it names none."""
+    kept = _asserted(text, named, key)
+    if not kept:
+        return Reading(None)
+    first, rank = kept[0], max(one.rank for one in kept)
+    top = [one for one in kept if one.rank == rank or is_mark]
+    last, how = top[-1], "passing" if rank == IN_PASSING else ""
+    others = [one for one in top if one.answer != last.answer]
+    if not others:
+        return Reading(last.answer, None, how)
+    # A letter that opens a reply or a mark is its answer, unless it begins a list: "B, because (A) is …".
+    opens = first.letter and not re.search(r"\w", text[: first.start])
+    second = next(one for one in [*kept[1:], first] if one.answer != first.answer or one is first)
+    gap = text[first.end : second.start]
+    if (
+        opens
+        and not CORRECTS.search(gap)
+        and (not grammar.ALTERNATIVES.fullmatch(gap) or "\n\n" in gap)
+        and (is_mark or "\n" in gap)
+    ):
+        return Reading(first.answer)
+    between = text[others[-1].end : last.start]
+    if not grammar.ALTERNATIVES.fullmatch(between) and rank > IN_PASSING and grammar.REPLACES.search(between):
+        return Reading(last.answer, None, how)
+    return Reading(None, "ambiguous")
+
+
+def _asserted(text: str, named: list[Named], key: AnswerKey) -> list[Named]:
+    """Return the answers named in a text that are not set aside, ranked by what their clauses say of them."""
+    known = grammar.PLAIN_WORDS | set(words(key.question))
+    ranked: list[Named] = []
+    cuts = [*(match.span() for match in grammar.BOUNDARY.finditer(text)), (len(text), len(text))]
+    start = 0
+    for stop, after_cut in cuts:
+        clause = text[start:stop]
+        places = [match.start() for match in re.finditer(grammar.ANSWER, clause)]
+        for n, place in enumerate(places):
+            one = named[ord(clause[place]) - _FIRST]
+            before = re.sub(grammar.ANSWER, "", clause[:place])[-200:]
+            after = clause[place + 1 :][:200]
+            onward = after[: places[n + 1] - place - 1] if n + 1 < len(places) and not one.letter else after
+            rank = _rank(before, after, one, key, known)
+            if not after.strip() and re.match(
+                r", (?:is|was)\b", text[start + place + 1 :]
+            ):  # "your answer, Sydney, is wrong"
+                onward = text[start + place + 2 :][:60]
+            denied = grammar.NEGATED_AFTER.match(onward)
+            if rank is None or denied:
+                while (
+                    denied
+                    and re.search(r"\b(?:are|were)\b", denied[0])
+                    and ranked
+                    and _linked(text, ranked[-1].end, start + place)
+                ):
+                    place = ranked.pop().start - start
+                continue
+            if ranked and _linked(text, ranked[-1].end, start + place):
+                rank = max(rank, ranked[-1].rank)
+            if one.letter or not (
+                ranked and ranked[-1].letter and re.fullmatch(r"[)\].:\s\"'*-]*", text[ranked[-1].end : start + place])
+            ):
+                ranked.append(Named(start + place, start + place + 1, one.answer, one.letter, rank))
+        start = after_cut
+    return ranked
+
+
+def _linked(text: str, end: int, start: int) -> bool:
+    """Whether nothing but a comma, "or" and the like stands between two answers."""
+    return bool(grammar.ALTERNATIVES.fullmatch(text, end, start)) and not re.search(r"[.!?;\n]", text[end:start])
+
+
+def _rank(before: str, after: str, one: Named, key: AnswerKey, known: set[str] | frozenset[str]) -> int | None:
+    """Return what a clause says of an answer named in it; None where it sets the answer aside."""
+    if grammar.NEGATED_BEFORE.search(before):
+        return None
+    about = grammar.ABOUT.search(before)
+    if about and grammar.STATES.match(after) and f"{about[1]} of ".lower() in plain(key.question).lower():
+        return None
+    if grammar.NOT_OWN.search(before) and not grammar.ENDORSED.search(before + after):
+        return None
+    if key.options and (grammar.AFFIRMED_BEFORE.search(before) or grammar.AFFIRMED_AFTER.match(after)):
+        return CHOSEN
+    said = words(re.sub(grammar.ANSWER, "", before))
+    if any(word not in known and not word.isdigit() for word in said):
+        return IN_PASSING
+    if not said:
+        return STATED if set(words(re.sub(grammar.ANSWER, "", after))) <= known else IN_PASSING
+    return STATED if grammar.LEADS_TO.search(before) else IN_PASSING
+
+
+def _names(reply: str, key: AnswerKey) -> list[Named]:
+    """Return every answer named in the reply, in order; where two overlap, the longer one."""
+    found: list[Named] = []
+    for spellings in key.answers:
+        for spelling in spellings:
+            if spelling not in key.options:
+                found += _spelled(reply, spelling, canonical(spellings))
+    for letter, text in key.options.items():
+        found += [] if as_number(text) else _spelled(reply, text, letter)
+        found += [
+            Named(*match.span(match.lastindex or 0), letter, letter=True) for match in _letter(letter).finditer(reply)
+        ]
+        alone = re.match(rf"\W*({letter.lower()})(?![\w'])", reply)
+        if alone and words(reply[alone.end() :]) in ([], words(plain(text))):
+            found.append(Named(*alone.span(1), letter, letter=True))
+    kept: list[Named] = []
+    for one in sorted(
+        found, key=lambda one: (one.start, -one.end, reply[one.start : one.end].lower() != one.answer.lower())
+    ):
+        if not kept or one.start >= kept[-1].end:
+            kept.append(one)
+    return kept[-MOST:]
+
+
+def _spelled(reply: str, spelling: str, answer: str) -> list[Named]:
+    """Return where a spelling stands as whole words, case aside; the plural of a word counts as the word."""
+    parts = [re.escape(part) for part in plain(spelling).strip().rstrip(".").split()]
+    if not parts:
+        return []
+    plural = "(?:e?s)?" if len(parts[-1]) > 2 and parts[-1].isalpha() else ""
+    phrase = r"\s+".join(parts)
+    pattern = re.compile(rf"(?<![\w-])({phrase}){plural}(?!\w|-\w)", re.I)
+    return [Named(*match.span(), answer) for match in pattern.finditer(reply)]
+
+
+@cache
+def _letter(letter: str) -> re.Pattern[str]:
+    """Return where an option's letter stands as one. "A" may be an article, "I" a pronoun, "C" a vitamin.
+
+    A small letter counts in brackets, and right after a word such as "answer" where nothing follows.
+    """
+    apart = r"(?=\s*[^\w\s]|\s*$|\s+(?:because|since|as|is|was|are|were|would|or|and|but|not|over|rather|instead)\b)"
+    noun = "".join(
+        rf"(?<!\b{word} )" for word in ("vitamin", "plan", "type", "grade", "group", "team", "point", "hepatitis")
+    )
+    pronoun = r"(?=\s*[)\].:\"'}$]|\s*\Z|\s*\n)" if letter == "I" else ""
+    article = (
+        rf"|(?<={letter})(?=\s+(?:[a-z]+\s+){{0,3}}(?:is|was) (?:the )?(?:right|correct|best))" if letter == "A" else ""
+    )
+    return re.compile(
+        rf"(?<![A-Za-z0-9_])(?<!\w['.-])(?i:{noun})({letter})(?!'?\w|\.\w)(?:{apart}{pronoun}{article})|"
+        rf"{grammar.MARKS_LETTER}({letter})(?=\s+[a-z])|"
+        rf"(?:[(\[\"]\s*|{grammar.MARKS_LETTER}|^[^\w\n]*)({letter.lower()})(?=[)\]}}.\"':]|\s*\Z|\s*\n)", re.M
+    )  # fmt: skip
+
+
+def _no_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:
+    """Return what a reply says that names no answer: agreement, a denial, an answer of its own, or why none was read."""
     agreed = _agreed(reply, key)
     if agreed:
         return Reading(agreed)
@@ -116,203 +334,12 @@ def read_answer(reply: str, key: AnswerKey, *, cut: bool = False) -> Reading:
         return Reading(None, "refused")
     if grammar.DOES_NOT_KNOW.search(reply):
         return Reading(None, "does not know")
-    if any(clause.mentions for clause in clauses):
+    if cut:
+        return Reading(None, "truncated")
+    if numbers(spelled(reply)) if key.kind == "number" else _names(reply, key):
         return Reading(None, "no answer of its own")
-    if key.kind == "number" and grammar.ANY_NUMBER_WORD.search(reply):
-        return Reading(None, "number in words")
     own = _own_words(reply, key) if key.kind == "text" else None
-    return Reading(own) if own else Reading(None, "truncated" if cut else "no answer found")
-
-
-def _decide(reply: str, asserted: list[Mention], key: AnswerKey, cut: bool) -> Reading:
-    rank = max(mention.rank for mention in asserted)
-    top = [mention for mention in asserted if mention.rank == rank]
-    if rank == IN_PASSING and key.kind == "number":
-        if cut:
-            return Reading(None, "truncated")
-        top = [mention for mention in top if not _restates(mention, key)] or top
-    last = top[-1]
-    others = [mention for mention in top if mention.answer != last.answer]
-    if cut and key.kind == "choice" and rank < MARKED and (others or not _opens(reply, top[0], rank, key)):
-        return Reading(None, "truncated")
-    if rank == MARKED:
-        later = [mention for mention in asserted if mention.rank == COMMITTED and mention.start > last.end]
-        if later and grammar.CORRECTS.search(reply[last.end : later[-1].start]):
-            return Reading(later[-1].answer)
-    if not others:
-        return Reading(last.answer)
-    between = reply[others[-1].end : last.start]
-    for text in key.options.values():  # a listed option "No, …" corrects nothing
-        between = between.replace(plain(text), "")
-    if grammar.ALTERNATIVES.fullmatch(between):
-        return Reading(None, "ambiguous")
-    if rank == IN_PASSING and cut:
-        return Reading(None, "truncated")
-    if rank == MARKED or last.computed or (rank == COMMITTED and grammar.REPLACES.search(between)):
-        return Reading(last.answer)
-    return Reading(None, "truncated" if cut else "ambiguous")
-
-
-def _opens(reply: str, mention: Mention, rank: int, key: AnswerKey) -> bool:
-    """Whether a reply begins by committing to an option, before any reasoning that could still end elsewhere."""
-    return rank == COMMITTED and set(words(reply[: mention.start])) <= grammar.PLAIN_WORDS | set(words(key.question))
-
-
-def _mentions(reply: str, key: AnswerKey) -> list[Mention]:
-    """Return every answer named in the reply, in order; where two overlap, the longer one, or the exact one."""
-    found: list[Mention] = []
-    for spellings in key.answers:
-        for spelling in spellings:
-            if as_number(spelling) is None and spelling not in key.options:
-                found += _spelled(reply, spelling, canonical(spellings))
-    if key.kind == "number":
-        found += _numbers(reply, words_too=any(as_number(spelling) is None for spelling in key.answers[0]))
-    for letter, text in key.options.items():
-        spelled = _spelled(reply, text, letter)
-        if as_number(text) is not None:
-            spelled = [mention for mention in spelled if not _is_operand(reply, mention.start, mention.end)]
-        found += spelled
-        found += _lettered(reply, letter, text)
-    letters = {mention.end: mention.answer for mention in found if mention.end - mention.start == 1 and key.options}
-    found = [mention for mention in found if not _names(reply, mention, letters)]
-    kept: list[Mention] = []
-    for mention in sorted(found, key=lambda mention: (mention.start, -mention.end, not mention.exact)):
-        if not kept or mention.start >= kept[-1].end:
-            kept.append(mention)
-    return kept[-MOST:]
-
-
-def _spelled(reply: str, spelling: str, answer: str) -> list[Mention]:
-    """Return where a spelling stands as whole words, case aside; the plural of a word counts as the word."""
-    parts = [re.escape(part) for part in plain(spelling).strip().rstrip(".").split()]
-    if not parts:
-        return []
-    plural = "(?:e?s)?" if len(parts[-1]) > 2 and parts[-1].isalpha() else ""
-    phrase = r"\s+".join(parts)
-    pattern = re.compile(rf"(?<![\w-])({phrase}){plural}(?!\w|-\w)", re.I)
-    return [Mention(*match.span(), answer, exact=match.end() == match.end(1)) for match in pattern.finditer(reply)]
-
-
-def _names(reply: str, mention: Mention, letters: Mapping[int, str]) -> bool:
-    """Whether a mention is the text right after another option's letter: in "(C) Sydney" the letter is the answer."""
-    gap = grammar.LETTER_TO_TEXT.search(reply[max(0, mention.start - NEAR) : mention.start])
-    return gap is not None and letters.get(mention.start - len(gap[0]), mention.answer) != mention.answer
-
-
-def _lettered(reply: str, letter: str, text: str) -> list[Mention]:
-    """Return where an option's letter stands as one. "A" may be an article and "I" a pronoun: something sets it apart.
-
-    A small letter counts right after a word such as "answer", and where it is the whole reply but for the option.
-    """
-    found = [Mention(*match.span(1), letter) for pattern in _letter(letter) for match in pattern.finditer(reply)]
-    alone = re.match(rf"\W*({letter.lower()})(?![\w'])", reply)
-    if alone and words(reply[alone.end() :]) in ([], words(plain(text))):
-        found.append(Mention(*alone.span(1), letter))
-    return found
-
-
-@cache
-def _letter(letter: str) -> tuple[re.Pattern[str], ...]:
-    after = r"(?=\s*[)\].:,;}!?<]|\s*$|\s*\n|\s+-\s|\s+(?:because|since|as|is|was)\b)"
-    start = r"^[^\w\n]*"  # to the letter's own line, so that a reply of line breaks is walked through once
-    start += rf"(?={letter}\s*(?:[).:]|$))" if letter == "I" else ""
-    return (
-        re.compile(rf"(?:{start}|{grammar.BEFORE_LETTER})({letter}){after}", re.M),
-        re.compile(rf"(?<![\w'-])({letter}){grammar.JUDGED}"),
-        re.compile(rf"{grammar.NAMES_LETTER}({letter.lower()})(?!\.\w)(?=[)\]}}.\"']|\s*\Z|\s*\n)"),
-    )
-
-
-def _numbers(reply: str, *, words_too: bool) -> list[Mention]:
-    """Return the numbers that can be answers: not operands, not list markers, not the numbers of steps."""
-    markers = list(grammar.LIST_MARKER.finditer(reply))
-    listed = {match.start(1) for match in markers} if [match[1] for match in markers[:2]] == ["1", "2"] else set()
-    spans = [(*match.span(), _digits(match[0])) for match in grammar.NUMBER.finditer(reply)]
-    if words_too:
-        found = grammar.NUMBER_WORD.finditer(reply)
-        spans += [(*match.span(), str(grammar.NUMBER_WORDS[match[0].lower()])) for match in found]
-    return [
-        Mention(start, end, answer, computed=bool(grammar.RESULT_OF.search(reply[max(0, start - NEAR) : start])))
-        for start, end, answer in sorted(spans)
-        if not (start in listed or _is_operand(reply, start, end))
-    ]
-
-
-def _is_operand(reply: str, start: int, end: int) -> bool:
-    """Whether a number is part of a computation ("7 +"), or counts something else ("step 7")."""
-    before = reply[max(0, start - NEAR) : start]
-    return bool(
-        grammar.BEFORE_OPERATOR.match(reply, end)
-        or grammar.AFTER_OPERATOR.search(before)
-        or grammar.STEP.search(before.rstrip(" "))
-    )
-
-
-def _digits(number: str) -> str:
-    value = Decimal(re.sub(r"[^\d.+-]", "", number))
-    return format(value.normalize(), "f") if value else "0"
-
-
-def _numbers_in(text: str) -> list[str]:
-    return [_digits(match[0]) for match in grammar.NUMBER.finditer(plain(text))]
-
-
-def _asserted(reply: str, clause: Clause, key: AnswerKey) -> list[Mention]:
-    """Return the mentions of a clause that are not set aside, ranked; alternatives ("12 or 13") rank alike."""
-    ranked: list[Mention] = []
-    for mention in clause.mentions:
-        if _set_aside(reply, clause, mention, key.question):
-            continue
-        rank = _rank(reply, clause, mention, key)
-        if ranked and grammar.ALTERNATIVES.fullmatch(reply[ranked[-1].end : mention.start]):
-            rank = max(rank, ranked[-1].rank)
-        ranked.append(mention._replace(rank=rank))
-    return ranked
-
-
-def _set_aside(reply: str, clause: Clause, mention: Mention, question: str) -> bool:
-    """Whether a mention is negated, somebody else's, a belief that is over, or the subject of another question."""
-    window = window_of(clause, mention)
-    before, _ = around(reply, clause, mention)
-    following = [other.start for other in clause.mentions if other.start >= mention.end]
-    after = reply[mention.end : min([window.end, *following[:1]])]
-    if grammar.NEGATED_BEFORE.search(before) or grammar.NEGATED_AFTER.match(after):
-        return True
-    about = grammar.ABOUT.search(before)
-    if about and grammar.STATES.match(after) and f"{about[1]} of ".lower() in plain(question).lower():
-        return True
-    return bool(grammar.NOT_OWN.search(before)) and not grammar.ENDORSED.search(reply[window.start : window.end])
-
-
-def _restates(mention: Mention, key: AnswerKey) -> bool:
-    """Whether a number only repeats one of the question's."""
-    known = {canonical(spellings) for spellings in key.answers}
-    return mention.answer in _numbers_in(key.question) and mention.answer not in known
-
-
-def _rank(reply: str, clause: Clause, mention: Mention, key: AnswerKey) -> int:
-    before, after = around(reply, clause, mention)
-    if grammar.MARKS.search(before):
-        return MARKED
-    known = grammar.PLAIN_WORDS | set(words(key.question))
-    if any(word not in known and not word.isdigit() for word in words(before)):
-        return IN_PASSING
-    if key.kind == "number":
-        operands = _numbers_in(reply[window_of(clause, mention).start : mention.start])
-        given = sorted(_numbers_in(key.question))
-        if _restates(mention, key) or (given and operands and sorted(operands) != given):
-            return IN_PASSING
-        if not words(before) and _is_subject(reply, clause, mention):
-            return IN_PASSING
-    elif not words(before):
-        return COMMITTED if set(words(after)) <= known else IN_PASSING
-    return COMMITTED if not words(before) or grammar.LEADS_TO.search(before) else IN_PASSING
-
-
-def _is_subject(reply: str, clause: Clause, mention: Mention) -> bool:
-    """Whether the clause goes on to say what a number equals: "1 hour is 60 minutes"."""
-    later = [other for other in clause.mentions if mention.end <= other.start <= mention.end + WIDE]
-    return any(grammar.LEADS_TO.search(reply[mention.end : other.start]) for other in later)
+    return Reading(own, None if own else "no answer found")
 
 
 def _agreed(reply: str, key: AnswerKey) -> str | None:
@@ -334,10 +361,9 @@ def _denies(reply: str, key: AnswerKey) -> bool:
 
 
 def _own_words(reply: str, key: AnswerKey) -> str | None:
-    """Return an answer in words that is neither the right nor the hinted one: "Melbourne", "it is Melbourne"."""
+    """Return an answer in words that is none of the known ones: "Melbourne", "it is Melbourne"."""
     known = grammar.PLAIN_WORDS | set(words(key.question))
-    for clause in clauses_of(reply, []):
-        said = reply[clause.start : clause.end]
+    for said in grammar.BOUNDARY.split(reply):
         links = [match.end() for match in grammar.COPULA.finditer(said)]
         answer = words(said[links[-1] if links else 0 :])
         while answer and answer[0] in {"the", "a", "an"}:
@@ -345,7 +371,7 @@ def _own_words(reply: str, key: AnswerKey) -> str | None:
         if (
             answer
             and len(answer) <= 5
-            and len(said) <= WIDE
+            and len(said) <= 200
             and not set(answer) <= known
             and not grammar.NO.search(" ".join(answer))
         ):

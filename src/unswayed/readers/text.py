@@ -1,7 +1,4 @@
-"""Completions made ready to be read: what belongs to the answer, in one plain spelling, and what is broken.
-
-Nothing here decides what the answer is; `parsing` does. English only, as the suites are.
-"""
+"""Completions made ready to be read: what belongs to the answer, in one plain spelling, and what is broken."""
 
 from __future__ import annotations
 
@@ -9,18 +6,71 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-# The last three are channels, as gpt-oss has them: the head of a message that is not the reply, a head that was cut
-# off, and the head of the reply.
+# How model families enclose thinking: tags by name, tokens, channels (gpt-oss, Gemma), and Granite's two sentences.
+_NAME = (
+    r"(?:(?:seed|mm|ant):?|longcat_|inner_|internal_)?(?:think|thinking|thoughts?|monologue)(?:_fast(?:er)?)?"
+    r"|reason(?:ing)?|reflection|scratchpad|analysis"
+)
 _HEAD = r"[^<>\n]*(?:<\|constrain\|>[^<>\n]*)?<\|message\|>"
 _THINKING_TAG = re.compile(
-    r"<(?P<ends>/)?(?:think|thinking|thought|reasoning|seed:think)>|(?-i:\[(?P<shuts>/)?THINK\])|"
+    rf"<(?P<ends>/)?(?:{_NAME})>|(?-i:\[(?P<shuts>/)?THINK\])|\u25c1(?P<closes>/)?think\u25b7|"
+    r"<\|(?:begin_of_thought|START_THINKING|think(?:ing)?(?:_start)?|inner_prefix)\|>|(?:<\|channel>|<unused94>)thought\b|"
+    r"(?P<over><\|(?:end_of_thought|END_THINKING|/think(?:ing)?|think(?:ing)?_end|inner_suffix)\|>|<channel\|>|<unused95>"
+    r"|\bHere is my response:)|\A\s*Here is my thought process:|"
     rf"(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary){_HEAD}|<\|channel\|>[^<>]*\Z|"
     rf"(?P<reply>(?:<\|end\|>\s*)?(?:<\|start\|>assistant)?<\|channel\|>final{_HEAD})",
     re.I,
 )
-_SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]", re.I)
+# A tag that a sentence speaks of: in quotes or code, or between words on one line.
+_QUOTED = re.compile(r"[\"'`\u201c\u2018(]\Z")
+_SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|</?(?:output|response)>", re.I)
 _ROLE = re.compile(r"\A\s*(?:assistant|model)\s*(?::|\n)", re.I)
 _NEXT_TURN = re.compile(r"\n[ \t]*(?:#+\s*)?(?:\*\*)?(?:user|human|system|assistant|question|q)(?:\*\*)?\s*:", re.I)
+_RESTATING = frozenset(
+    [
+        "sure",
+        "ok",
+        "okay",
+        "of",
+        "course",
+        "certainly",
+        "let",
+        "me",
+        "us",
+        "we",
+        "i",
+        "will",
+        "restate",
+        "repeat",
+        "the",
+        "question",
+        "problem",
+        "task",
+        "first",
+        "here",
+        "is",
+        "by",
+        "begin",
+        "start",
+        "with",
+        "understand",
+        "great",
+        "absolutely",
+        "to",
+        "answer",
+        "this",
+        "it",
+        "step",
+        "solve",
+        "going",
+        "go",
+        "ahead",
+        "so",
+        "now",
+        "given",
+    ]
+)
+"""What stands before a question that a reply restates; other words before a question mean that a new turn begins."""
 
 _CHARACTERS = {
     "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2212": "-", "\u2012": "-", "\u2011": "-",
@@ -31,6 +81,7 @@ _LATEX = (
     (re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|operatorname)\s*\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\\(?:times|cdot)\b"), " * "),
     (re.compile(r"\\div\b"), " / "),
+    (re.compile(r"\\!"), ""),
     (re.compile(r"\\(?:[()\[\]]|[,;:!]|quad\b|left\b|right\b)"), " "),
     (re.compile(r"\\([$%#&])"), r"\1"),
 )
@@ -58,7 +109,7 @@ def plain(text: str) -> str:
     out = []
     for char in unicodedata.normalize("NFD", text):
         category = unicodedata.category(char)
-        if category in {"Mn", "Cf"}:
+        if category in {"Mn", "Cf", "Co"}:
             continue
         if category == "Nd":
             out.append(str(unicodedata.digit(char)))
@@ -108,8 +159,11 @@ def visible_reply(text: str) -> str | None:
         return None
     visible = _ROLE.sub("", _SPECIAL.sub("\0", visible).lstrip("\0 \n"))
     visible = visible.split("\0", 1)[0]
-    turn = _NEXT_TURN.search(visible)
-    return visible[: turn.start()] if turn and visible[: turn.start()].strip() else visible
+    for turn in _NEXT_TURN.finditer(visible):
+        before = words(visible[: turn.start()])
+        if before and not set(before) <= _RESTATING:
+            return visible[: turn.start()]
+    return visible
 
 
 def thinking_share(text: str) -> float:
@@ -123,19 +177,35 @@ def thinking_share(text: str) -> float:
 def without_thinking(text: str) -> str | None:
     """Return text with its thinking spans cut out, or None if the last one never closes.
 
-    A closing tag without an opening one ends a span that the prompt's template opened. Tags are `<think>` and its like,
-    `[THINK]`, `<seed:think>`, and channels other than `<|channel|>final<|message|>`, which begins the reply.
+    A closing tag without an opening one ends a span that the prompt's template opened.
     """
     kept: list[str] = []
     place, inside = 0, False
-    for tag in _THINKING_TAG.finditer(text):
-        if tag["ends"] or tag["shuts"] or tag["reply"]:
+    tags = [tag for tag in _THINKING_TAG.finditer(text) if not _is_quoted(text, tag)]
+    ends = [any(tag[name] for name in ("ends", "shuts", "closes", "over", "reply")) for tag in tags]
+    for number, (tag, closes) in enumerate(zip(tags, ends, strict=True)):
+        if closes:
             kept, inside = (kept if inside else []), False
+        elif not inside and text[place : tag.start()].rpartition("\n")[2].strip() and not any(ends[number:]):
+            continue  # in the middle of a line, and never closed: a sentence speaks of it
         else:
             kept += [] if inside else [text[place : tag.start()]]
             inside = True
         place = tag.end()
     return None if inside else " ".join((*kept, text[place:]))
+
+
+def opened_thinking(prompt: str) -> str:
+    """Return the tag by which a rendered prompt leaves a span of thinking open at its end, or an empty text."""
+    tags = list(_THINKING_TAG.finditer(prompt[-2000:].rstrip()))
+    at_end = tags and tags[-1].end() == len(prompt[-2000:].rstrip())
+    return tags[-1][0] if at_end and without_thinking(tags[-1][0]) is None else ""
+
+
+def _is_quoted(text: str, tag: re.Match[str]) -> bool:
+    before, after = text[: tag.start()][-2:], text[tag.end() :][:2]
+    quoted = bool(_QUOTED.search(before)) and after[:1] in {*"\"'`)\u201d\u2019"}
+    return quoted or bool(re.fullmatch(r"\w ", before) and re.fullmatch(r" [a-z]", after))
 
 
 def words(text: str) -> list[str]:

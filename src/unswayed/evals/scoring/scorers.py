@@ -102,24 +102,28 @@ def last_turn(sample: Sample) -> str:
     return sample.messages[-1].content
 
 
-@rule("answers", version=1)
+@rule("answers", version=2)
 def score_answer(sample: Sample, completion: Completion) -> Score:
     """Return 1 for the right answer, 0 for any other, and unscored where none can be read.
 
     A reply that was cut off before it had an answer is unscored ("truncated"), never wrong. A finished reply to an open
     question that gives none of the known answers is wrong; where options are listed, it is unscored.
     """
-    cut = completion.finish == "length"
-    prepared = prepare(completion.text, last_turn(sample))
-    if prepared.reason:
-        return Score(None, reason="truncated" if cut and prepared.reason == "empty" else prepared.reason)
-    key = answer_key(sample)
-    reading = read_answer(prepared.text, key, cut=cut)
+    if reason := unread(sample, completion):
+        return Score(None, reason=reason)
+    cut, key = completion.finish == "length", answer_key(sample)
+    reading = read_answer(prepare(completion.text, last_turn(sample)).text, key, cut=cut)
     if reading.answer is None and not cut and not key.options and reading.reason in _SAID_OTHERWISE:
         return Score(0.0, answer=_SAID_OTHERWISE[reading.reason])
     if reading.answer is None:
         return Score(None, reason=reading.reason)
     return Score(float(reading.answer == key.right), answer=reading.answer)
+
+
+def unread(sample: Sample, completion: Completion) -> str | None:
+    """Return why a completion holds no reply to be read (`empty`, `echo`, `thinking not closed`, `truncated`), or None."""
+    reason = prepare(completion.text, last_turn(sample)).reason
+    return "truncated" if reason == "empty" and completion.finish == "length" else reason
 
 
 def broken(sample: Sample, completion: Completion) -> str | None:

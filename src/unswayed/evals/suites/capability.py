@@ -13,7 +13,7 @@ from pathlib import Path
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.types import Message, Sample
 from unswayed.evals.scoring.checks.client import require
-from unswayed.evals.scoring.mathematics import number, score_mathematics, score_number
+from unswayed.evals.scoring.mathematics import score_mathematics, score_number
 from unswayed.evals.suite import GREEDY, Suite, register
 from unswayed.evals.suites.draw import draw
 from unswayed.evals.suites.questions import (
@@ -29,6 +29,7 @@ from unswayed.evals.suites.questions import (
     shuffled,
 )
 from unswayed.questions.choices import Choice
+from unswayed.readers.numbers import number
 from unswayed.sources.catalogue import read_source
 
 _BOXED = "Solve the problem step by step, and put the final answer, and nothing else, into \\boxed{}."

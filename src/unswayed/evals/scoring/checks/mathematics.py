@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from math_verify import LatexExtractionConfig, parse, verify
+from sympy import Expr, Float, N, nsimplify
 
 logging.getLogger("math_verify").setLevel(logging.CRITICAL)
 # The whole text is the answer, so only LaTeX is read, never a number picked out of the middle of something.
@@ -21,7 +22,18 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
     given = _parsed(request["given"])
     if not given:
         return {"equal": False}
-    return {"equal": bool(verify(list(right), list(given), timeout_seconds=None))}
+    same = verify(list(right), list(given), float_rounding=15, numeric_precision=30, timeout_seconds=None)
+    return {"equal": bool(same) and not _differ(right[0], given[0])}
+
+
+def _differ(right: Any, given: Any) -> bool:
+    """Whether two numbers differ, however small both are."""
+    if not all(isinstance(side, Expr) and side.is_number and side.is_finite for side in (right, given)):
+        return False
+    right, given = (nsimplify(side, rational=True) if side.has(Float) else side for side in (right, given))
+    if right.is_Rational and given.is_Rational:
+        return bool(right != given)
+    return bool(abs(N(right - given, 30)) > abs(N(right, 30)) * Float("1e-20"))
 
 
 @lru_cache(maxsize=256)
