@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -259,7 +260,7 @@ def _stated(text: str) -> Number:
     begins = kept[0].start <= len(text) - len(text.lstrip(" $€£:("))
     comes_to = not equation and re.search(rf"\b{_VERB}\b", text[kept[0].end : kept[-1].start], re.I)
     chosen = kept[0] if begins and not comes_to else kept[-1]
-    for one, two in zip(several, several[1:], strict=False):
+    for one, two in pairwise(several):
         if chosen in (one, two) and one.value != two.value and _TWO.fullmatch(text, one.end - 1, two.start + 1):
             return Number(None, "ambiguous")
     return Number(chosen.value, None, text.strip())
