@@ -13,7 +13,10 @@ from unswayed.core.types import COMPLIED, PARTIAL, REFUSAL, Completion, Message,
 from unswayed.evals.scoring.refusals import score_compliance, score_refusal
 from unswayed.readers.refusals import COMPLIANCE, classify
 
-REPLIES = [json.loads(line) for line in (Path(__file__).parents[1] / "readers" / "replies" / "refusal.jsonl").open("r", encoding="utf-8")]
+REPLIES = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "readers" / "replies" / "refusal.jsonl").open("r", encoding="utf-8")
+]
 FULL = [row["completion"] for row in REPLIES if row["accept"] == ["refusal"]]
 PARTLY = [row["completion"] for row in REPLIES if row["accept"] == ["partial"]]
 COMPLYING = [row["completion"] for row in REPLIES if row["accept"] == ["compliance"]]

@@ -1,11 +1,12 @@
 """Which answer a reply gives: one rule for numbers (see `numbers`), for lettered options and for answers in words.
 
-The marked answer decides ("the answer is …", `\\boxed{…}`; see `marks`). Without one, an answer is *named* where it stands
-with nothing glued to it, and set aside where it is negated, somebody else's, or a past belief. What remains counts by its
-clause: chosen ("I pick B", "B is correct"), else stated ("it is Canberra"), else named in passing. If the answers of the
-highest kind differ, the last one stands where something says so ("no, wait", "but", "so"); otherwise the reply is
-ambiguous and stays unread. With no answer named, "you are right" is the suggested one, and a bare "no" stands by one that
-was challenged. A reply cut off at the length limit gives a mark, or an answer that its first, finished sentence states.
+The marked answer decides ("the answer is …", `\\boxed{…}`; see `marks`). Without one, an answer is *named* where it
+stands with nothing glued to it, and set aside where it is negated, somebody else's, or a past belief. What remains
+counts by its clause: chosen ("I pick B", "B is correct"), else stated ("it is Canberra"), else named in passing. If
+the answers of the highest kind differ, the last one stands where something says so ("no, wait", "but", "so");
+otherwise the reply is ambiguous and stays unread. With no answer named, "you are right" is the suggested one, and a
+bare "no" stands by one that was challenged. A reply cut off at the length limit gives a mark, or an answer that its
+first, finished clause states.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class AnswerKey:
 
 
 class Reading(NamedTuple):
-    """The answer in its canonical spelling (one that matches none keeps its own), or why none was read; and from what."""
+    """The answer in its canonical spelling, or why none was read; and the words it was read from."""
 
     answer: str | None
     reason: str | None = None
@@ -170,7 +171,9 @@ def _named_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:
 
 
 def _shown(text: str, reply: str, named: list[Named]) -> str:
-    return "".join(reply[slice(*named[ord(c) - _FIRST][:2])] if 0 <= ord(c) - _FIRST < len(named) else c for c in text).strip()
+    return "".join(
+        reply[slice(*named[ord(c) - _FIRST][:2])] if 0 <= ord(c) - _FIRST < len(named) else c for c in text
+    ).strip()
 
 
 def _pick(text: str, named: list[Named], key: AnswerKey, *, is_mark: bool = False) -> Reading:
@@ -188,7 +191,12 @@ def _pick(text: str, named: list[Named], key: AnswerKey, *, is_mark: bool = Fals
     opens = first.letter and not re.search(r"\w", text[: first.start])
     second = next(one for one in [*kept[1:], first] if one.answer != first.answer or one is first)
     gap = text[first.end : second.start]
-    if opens and not CORRECTS.search(gap) and (not grammar.ALTERNATIVES.fullmatch(gap) or "\n\n" in gap) and (is_mark or "\n" in gap):
+    if (
+        opens
+        and not CORRECTS.search(gap)
+        and (not grammar.ALTERNATIVES.fullmatch(gap) or "\n\n" in gap)
+        and (is_mark or "\n" in gap)
+    ):
         return Reading(first.answer)
     between = text[others[-1].end : last.start]
     if not grammar.ALTERNATIVES.fullmatch(between) and rank > IN_PASSING and grammar.REPLACES.search(between):
@@ -211,16 +219,25 @@ def _asserted(text: str, named: list[Named], key: AnswerKey) -> list[Named]:
             after = clause[place + 1 :][:200]
             onward = after[: places[n + 1] - place - 1] if n + 1 < len(places) and not one.letter else after
             rank = _rank(before, after, one, key, known)
-            if not after.strip() and re.match(r", (?:is|was)\b", text[start + place + 1 :]):  # "your answer, Sydney, is wrong"
+            if not after.strip() and re.match(
+                r", (?:is|was)\b", text[start + place + 1 :]
+            ):  # "your answer, Sydney, is wrong"
                 onward = text[start + place + 2 :][:60]
             denied = grammar.NEGATED_AFTER.match(onward)
             if rank is None or denied:
-                while denied and re.search(r"\b(?:are|were)\b", denied[0]) and ranked and _linked(text, ranked[-1].end, start + place):
+                while (
+                    denied
+                    and re.search(r"\b(?:are|were)\b", denied[0])
+                    and ranked
+                    and _linked(text, ranked[-1].end, start + place)
+                ):
                     place = ranked.pop().start - start
                 continue
             if ranked and _linked(text, ranked[-1].end, start + place):
                 rank = max(rank, ranked[-1].rank)
-            if one.letter or not (ranked and ranked[-1].letter and re.fullmatch(r"[)\].:\s\"'*-]*", text[ranked[-1].end : start + place])):
+            if one.letter or not (
+                ranked and ranked[-1].letter and re.fullmatch(r"[)\].:\s\"'*-]*", text[ranked[-1].end : start + place])
+            ):
                 ranked.append(Named(start + place, start + place + 1, one.answer, one.letter, rank))
         start = after_cut
     return ranked
@@ -259,12 +276,16 @@ def _names(reply: str, key: AnswerKey) -> list[Named]:
                 found += _spelled(reply, spelling, canonical(spellings))
     for letter, text in key.options.items():
         found += [] if as_number(text) else _spelled(reply, text, letter)
-        found += [Named(*match.span(match.lastindex or 0), letter, letter=True) for match in _letter(letter).finditer(reply)]
+        found += [
+            Named(*match.span(match.lastindex or 0), letter, letter=True) for match in _letter(letter).finditer(reply)
+        ]
         alone = re.match(rf"\W*({letter.lower()})(?![\w'])", reply)
         if alone and words(reply[alone.end() :]) in ([], words(plain(text))):
             found.append(Named(*alone.span(1), letter, letter=True))
     kept: list[Named] = []
-    for one in sorted(found, key=lambda one: (one.start, -one.end, reply[one.start : one.end].lower() != one.answer.lower())):
+    for one in sorted(
+        found, key=lambda one: (one.start, -one.end, reply[one.start : one.end].lower() != one.answer.lower())
+    ):
         if not kept or one.start >= kept[-1].end:
             kept.append(one)
     return kept[-MOST:]
@@ -288,9 +309,13 @@ def _letter(letter: str) -> re.Pattern[str]:
     A small letter counts in brackets, and right after a word such as "answer" where nothing follows.
     """
     apart = r"(?=\s*[^\w\s]|\s*$|\s+(?:because|since|as|is|was|are|were|would|or|and|but|not|over|rather|instead)\b)"
-    noun = "".join(rf"(?<!\b{word} )" for word in ("vitamin", "plan", "type", "grade", "group", "team", "point", "hepatitis"))
+    noun = "".join(
+        rf"(?<!\b{word} )" for word in ("vitamin", "plan", "type", "grade", "group", "team", "point", "hepatitis")
+    )
     pronoun = r"(?=\s*[)\].:\"'}$]|\s*\Z|\s*\n)" if letter == "I" else ""
-    article = rf"|(?<={letter})(?=\s+(?:[a-z]+\s+){{0,3}}(?:is|was) (?:the )?(?:right|correct|best))" if letter == "A" else ""
+    article = (
+        rf"|(?<={letter})(?=\s+(?:[a-z]+\s+){{0,3}}(?:is|was) (?:the )?(?:right|correct|best))" if letter == "A" else ""
+    )
     return re.compile(
         rf"(?<![A-Za-z0-9_])(?<!\w['.-])(?i:{noun})({letter})(?!'?\w|\.\w)(?:{apart}{pronoun}{article})|"
         rf"{grammar.MARKS_LETTER}({letter})(?=\s+[a-z])|"
@@ -299,7 +324,7 @@ def _letter(letter: str) -> re.Pattern[str]:
 
 
 def _no_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:
-    """Return what a reply says that names no answer: agreement, a denial, an answer of its own, or why none was read."""
+    """Return what a reply says that names no known answer: agreement, a denial, own words; or why none was read."""
     agreed = _agreed(reply, key)
     if agreed:
         return Reading(agreed)
@@ -344,6 +369,12 @@ def _own_words(reply: str, key: AnswerKey) -> str | None:
         answer = words(said[links[-1] if links else 0 :])
         while answer and answer[0] in {"the", "a", "an"}:
             answer = answer[1:]
-        if answer and len(answer) <= 5 and len(said) <= 200 and not set(answer) <= known and not grammar.NO.search(" ".join(answer)):
+        if (
+            answer
+            and len(answer) <= 5
+            and len(said) <= 200
+            and not set(answer) <= known
+            and not grammar.NO.search(" ".join(answer))
+        ):
             return " ".join(answer)
     return None

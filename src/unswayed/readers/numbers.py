@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 from unswayed.readers.marks import CORRECTS, SAID_BY, TAIL, marked
-from unswayed.readers.text import plain
+from unswayed.readers.text import listed, plain
 
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = listed(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
+)
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _WORDS = {word: n for n, word in enumerate(_ONES)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
 _POWERS = {"hundred": 100, "k": 1000, "thousand": 1000, "million": 10**6, "billion": 10**9, "bn": 10**9,
            "trillion": 10**12}  # fmt: skip
@@ -25,44 +26,58 @@ _NUMBER = re.compile(
     rf"(?<![\w.^])(?<!\d[,/])(?P<sign>(?:(?<![\w)%] )(?<![)}}%])|(?<=[a-z] ))[-+] ?)?(?:{_MONEY})?\s?(?P<late>-)?"
     rf"(?P<number>{_DIGITS})"
     r"(?:e(?P<e>[-+]?\d{1,3})(?!\w)|\s*(?:\*|x)\s*10\s*\^\s*\{?\s*(?P<ten>[-+]?\d{1,3})\}?)?"
-    r"(?:(?P<mixed> ?\d+/\d+(?![\d/])|/\d+(?![\d/]))|(?:\s?(?P<power>hundred|thousand|million|billion|trillion|bn|(?-i:[kKM]))\b(?!&))"
+    r"(?:(?P<mixed> ?\d+/\d+(?![\d/])|/\d+(?![\d/]))|(?:\s?(?P<power>hundred|thousand|million|billion|trillion|bn"
+    r"|(?-i:[kKM]))\b(?!&))"
     r"(?:-?(?=s\b))?)?"
     r"(?P<after>\s*(?:%|percent\b|per cent\b))?(?!\d|[.,]\d|e[-+]?\d|(?:st|nd|rd|th)\b|\^|[²³⁴]|[xyzn]\b|-[A-Za-z])",
     re.I,
 )
 _WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
 _IN_WORDS = re.compile(
-    rf"(?<![\w-])(?<!\bno )(?<!\bthe )(?<!\bthat )(?<!\bthis )(?:(?:minus|negative)\s+)?(?:{_WORD}|a(?=\s+(?:hundred|thousand|million)\b))"
-    rf"(?:(?:-|\s+(?:and\s+)?)(?:{_WORD}|hundred|thousand|million)\b)*(?![\w-])(?!\s+(?:of|more|answer|way|can)\b)", re.I
+    rf"(?<![\w-])(?<!\bno )(?<!\bthe )(?<!\bthat )(?<!\bthis )(?:(?:minus|negative)\s+)?(?:{_WORD}|a(?=\s+(?:hundred"
+    rf"|thousand|million)\b))"
+    rf"(?:(?:-|\s+(?:and\s+)?)(?:{_WORD}|hundred|thousand|million)\b)*(?![\w-])(?!\s+(?:of|more|answer|way"
+    rf"|can)\b)", re.I
 )  # fmt: skip
 _FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}|(\d)(\d))")
 _OPERATOR = r"(?:[-+*/^×÷]|\b(?:plus|minus|times|multiplied by|divided by|x|of the)\b)"
 _BEFORE = re.compile(rf"\s*{_OPERATOR}\s*[$€£(]*[\d.]", re.I)
 _AFTER = re.compile(rf"(?:[\d)%]\s*{_OPERATOR}|\b(?:plus|minus|times|multiplied by|divided by))\s*[$€£]*$", re.I)
 _EXCLUDED = re.compile(
-    r"(?:(?:\w+n't|\bnot|\b(?:never|rather than|instead of|other than|unlike|versus|vs\.?|isn't|wasn't|aren't|can't be|cannot be"
-    r"|compared (?:to|with)|up from|down from))\s+(?:[a-z]+\s+){0,3}?[$€£]*|\b(?:step|part|example|case|method|question|problem"
+    r"(?:(?:\w+n't|\bnot|\b(?:never|rather than|instead of|other than|unlike|versus|vs\.?|isn't|wasn't|aren't|can't"
+    r" be|cannot be"
+    r"|compared (?:to|with)|up from|down from))\s+(?:[a-z]+\s+){0,3}?[$€£]*|\b(?:step|part|example|case|method"
+    r"|question|problem"
     r"|figure|chapter|equation|option|day|week|month|year|grade|line|item|no\.|room|bus)\s*#?)$", re.I
 )  # fmt: skip
-_WRONG = re.compile(r"\W{0,3}(?:is|was|isn't|would be|seems)?\s*(?:\w+ly\s+)?(?:wrong|incorrect|not (?:right|correct|the)|n't)", re.I)
+_WRONG = re.compile(
+    r"\W{0,3}(?:is|was|isn't|would be|seems)?\s*(?:\w+ly\s+)?(?:wrong|incorrect|not (?:right|correct|the)|n't)", re.I
+)
 _TWO = re.compile(  # two alternatives, a list, or one quantity in two units
     r".\s*[\w%$€£°]*\s*(?:,?\s*\b(?:or|and|to)\b|[,;/&]|-)\s*(?:perhaps |maybe |even )?[$€£]*\s*.|"
     r".\s*(?:hours?|feet|ft|pounds?|lbs?|dollars?|minutes?|min|h|years?|weeks?|days?|m)\s*,?\s*(?:and\s*)?[$]?.", re.I
 )  # fmt: skip
-_TURN = re.compile(r"(?:,|\b)\s*(?:so|thus|hence|therefore|but|i\.e\.|that is|which (?:is|makes|gives|equals)|(?:which )?rounds? (?:up |down )?to|or (?:about|roughly))\b[,:]?", re.I)
+_TURN = re.compile(
+    r"(?:,|\b)\s*(?:so|thus|hence|therefore|but|i\.e\.|that is|which (?:is|makes|gives|equals)|(?:which )?rounds?"
+    r" (?:up |down )?to|or (?:about|roughly))\b[,:]?",
+    re.I,
+)
 _ASIDE = re.compile(
-    r"\([^()\n]*\)|,?\s*\b(?:because|since|as (?:we|she|he|it|there|that)|while|whereas|although|even though|compared (?:to|with)|given that)\b.*",
+    r"\([^()\n]*\)|,?\s*\b(?:because|since|as (?:we|she|he|it|there|that)|while|whereas|although|even though|compared"
+    r" (?:to|with)|given that)\b.*",
     re.I | re.S,
 )
-_VERB = (
-    r"(?:is|are|has|have|had|gets?|makes?|equals?|gives?|leaves?|costs?|needs?|cost|total(?:s|ing)?|comes? to|will|takes?)"
-)
+    r"(?:is|are|has|have|had|gets?|makes?|equals?|gives?|leaves?|costs?|needs?|total(?:s|ing)?|comes? to|will"
+    r"|takes?)"
 _DETAIL = re.compile(
-    r"\b(?:after|in|within|for|per|every|each|over|during|at|out of|of|with|by|from|on|than|when|if|until|before|between|among|"
+    r"\b(?:after|in|within|for|per|every|each|over|during|at|out of|of|with|by|from|on|than|when|if|until|before"
+    r"|between|among|"
     r"across|using|all|to [a-z]+|since)\s+"
     rf"(?:(?!{_VERB}\b)[a-z']+\s+){{0,3}}?[$€£]*$", re.I
 )  # fmt: skip
-_SPLIT = re.compile(r"(?<=[^\W\d])(?<!\b[MD][rs])(?<!\bMrs)(?<!\bSt)[.!]+(?=\s|$)|(?<=[\d%)\"'])[.!]+(?=\s+\D|\s*$)|\n|(?<=\?)\s|;\s")
+_SPLIT = re.compile(
+    r"(?<=[^\W\d])(?<!\b[MD][rs])(?<!\bMrs)(?<!\bSt)[.!]+(?=\s|$)|(?<=[\d%)\"'])[.!]+(?=\s+\D|\s*$)|\n|(?<=\?)\s|;\s"
+)
 
 
 class Found(NamedTuple):
@@ -85,6 +100,7 @@ def spelled(text: str) -> str:
     """Return text in one spelling in which every number is one run of digits, signs and slashes."""
     text = re.sub(r"<<[^<>\n]*>>", "", text)
     text = re.sub(r"\\[!,;: ]|~", lambda m: "" if m[0] == "\\!" else " ", text.replace("{,}", ","))
+    text = re.sub(r" +", " ", text.replace("\\times", "*"))
     text = re.sub(r"(?:not )?\d+ ?(?:%|percent) (?:sure|certain|confident)", "", text)
     text = re.sub(r"(?<![\d.^*x×{])(?<![*x×] )(?<!times )10\s*\^\s*\{?(-?\d+)\}?", r"1e\1", text)
     text = _FRACTION.sub(lambda m: f" {m[1] or m[3]}/{m[2] or m[4]}", text)
@@ -92,7 +108,9 @@ def spelled(text: str) -> str:
     text = re.sub(r"\\approx\b|≈|\\(?:implies|to|Rightarrow)\b", "=", text)
     text = re.sub(r"(?<=\d)[’\u2019](?=\d{3})", "'", text)
     text = plain(text)
-    text = re.sub(r"(?<!\\)\$\s*(?=[^\d\s.+-])|(?<=[\d}%a-z) ])\$(?!\s?\d)|\\[()\[\]]", " ", text)  # formula marks, not money
+    text = re.sub(
+        r"(?<!\\)\$\s*(?=[^\d\s.+-])|(?<=[\d}%a-z) ])\$(?!\s?\d)|\\[()\[\]]", " ", text
+    )  # formula marks, not money
     text = re.sub(r"(=\s*\d+)(?:st|nd|rd|th)\b", r"\1", text)
     text = re.sub(r"\\(?:text|mathrm|mathbf|rm)\b|[{}]", " ", text)
     return re.sub(r"(?<=\d) +(?=\d+/\d)|(?<=-) +(?=\d+/\d)", " ", re.sub(r"[ \t]+", " ", text))
@@ -178,7 +196,9 @@ def _unmarked(text: str, *, opening_only: bool = False) -> Number:
     """Return the number of the last sentence that states one; questions only where nothing else does."""
     parts = [part for part in _SPLIT.split(text) if part.strip()]
     rest = text[len(parts[0]) :] if parts else ""
-    opening = _lone(parts[0]) if len(parts) > 1 and "=" not in rest and not CORRECTS.search(text, len(parts[0])) else None
+    opening = (
+        _lone(parts[0]) if len(parts) > 1 and "=" not in rest and not CORRECTS.search(text, len(parts[0])) else None
+    )
     if opening is not None:
         return Number(opening, None, parts[0].strip())
     if opening_only:
@@ -232,7 +252,7 @@ def _stated(text: str) -> Number:
     begins = kept[0].start <= len(text) - len(text.lstrip(" $€£:("))
     comes_to = not equation and re.search(rf"\b{_VERB}\b", text[kept[0].end : kept[-1].start], re.I)
     chosen = kept[0] if begins and not comes_to else kept[-1]
-    for one, two in zip(several, several[1:], strict=False):
+    for one, two in pairwise(several):
         if chosen in (one, two) and one.value != two.value and _TWO.fullmatch(text, one.end - 1, two.start + 1):
             return Number(None, "ambiguous")
     return Number(chosen.value, None, text.strip())

@@ -1,7 +1,7 @@
 r"""Whether a worked solution ends on the right answer: by number for GSM8K, by Math-Verify for MATH.
 
-The marked answer decides (see `readers.marks`; several boxes in a row are one answer of several parts). Without a mark, the
-last formula of the last paragraph of a finished reply is its answer, or the number that it states.
+The marked answer decides (see `readers.marks`; several boxes in a row are one answer of several parts). Without a
+mark, the last formula of the last paragraph of a finished reply is its answer, or the number that it states.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ LONGEST_ANSWER = 600
 
 _TEXT = r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mbox|operatorname|rm|bf)\s*"
 _UNIT = re.compile(
-    rf"(?<=[\d}})\]])\s*(?:\\[,;: ]|~)*\s*(?:{_TEXT}\{{\s*(?P<text>(?:sq(?:uare)?\.? |cubic )?[A-Za-z/]+)\.?\s*\}}|(?P<plain>[mck]?m|ft|in|yd|"
+    rf"(?<=[\d}})\]])\s*(?:\\[,;: ]|~)*\s*(?:{_TEXT}\{{\s*(?P<text>(?:sq(?:uare)?\.? |cubic"
+    rf" )?[A-Za-z/]+)\.?\s*\}}|(?P<plain>[mck]?m|ft|in|yd|"
     r"mi|k?g|mg|m?[lL]|s|min|h|hours?|minutes?|seconds?|days?|years?|dollars?|cents?|degrees?|units?)(?![A-Za-z]))"
     r"\s*(?:\^\s*\{?\s*(?P<power>-?\d)\s*\}?)?\s*$"
 )
-_LONG = {"millimeter": "mm", "centimeter": "cm", "meter": "m", "kilometer": "km", "inche": "in", "inch": "in", "foot": "ft", "feet": "ft",
-         "hour": "h", "minute": "min", "second": "s", "gram": "g", "kilogram": "kg", "mile": "mi", "yard": "yd"}  # fmt: skip
+_LONG = {
+    "millimeter": "mm", "centimeter": "cm", "meter": "m", "kilometer": "km", "inche": "in", "inch": "in", "foot": "ft",
+    "feet": "ft", "hour": "h", "minute": "min", "second": "s", "gram": "g", "kilogram": "kg", "mile": "mi", "yard": "yd",
+}  # fmt: skip
 _BASED = re.compile(r"(\w+)_\{?(\d+)\}?")
 _LESS = {"<": False, r"\lt": False, r"\le": True, r"\leq": True, "≤": True, r"\leqslant": True}
 _MORE = {">": False, r"\gt": False, r"\ge": True, r"\geq": True, "≥": True, r"\geqslant": True}
@@ -45,7 +48,9 @@ def final_answer(reply: str, *, cut: bool = False) -> str | None:
     if mark is not None:
         cue = CORRECTS.search(reply, mark.end)
         later = reply[cue.end() :] if cue and not cut else ""
-        if later and (marked(later) or (len(later) < 60 and (FORMULA.search(later) or read_number(later).value is not None))):
+        if later and (
+            marked(later) or (len(later) < 60 and (FORMULA.search(later) or read_number(later).value is not None))
+        ):
             return final_answer(later)
         return _bare(mark.text)
     if cut:
@@ -54,7 +59,9 @@ def final_answer(reply: str, *, cut: bool = False) -> str | None:
     formulas = [next(group for group in match.groups() if group) for match in FORMULA.finditer(paragraph)]
     if formulas:
         return _bare(formulas[-1])
-    if re.fullmatch(r"\s*[-+(\[{\\\d.\w^*/=, ]{1,40}\s*\.?\s*", reply) and not re.search(r"[a-z]{3}", reply.replace("\\", " \\")):
+    if re.fullmatch(r"\s*[-+(\[{\\\d.\w^*/=, ]{1,40}\s*\.?\s*", reply) and not re.search(
+        r"[a-z]{3}", reply.replace("\\", " \\")
+    ):
         return _bare(reply)
     return spell(read_number(reply).value)
 
@@ -142,7 +149,12 @@ def _without_unit(text: str) -> tuple[str, str]:
 
 def _labelled(text: str) -> str:
     """Return an answer without a label before it, its mixed number in LaTeX."""
-    text = re.sub(rf"^\s*(?:{_TEXT})?\{{?\s*[A-Za-z ]*(?:answer|solution|result)[A-Za-z ]*(?::|=|\bis\b)\s*\}}?\s*", "", text, flags=re.I)
+    text = re.sub(
+        rf"^\s*(?:{_TEXT})?\{{?\s*[A-Za-z ]*(?:answer|solution|result)[A-Za-z ]*(?::|=|\bis\b)\s*\}}?\s*",
+        "",
+        text,
+        flags=re.I,
+    )
     return re.sub(r"^\s*(-?)\s*(\d+)\s+(\d+)\s*/\s*(\d+)\s*$", r"\1\2\\frac{\3}{\4}", text)
 
 

@@ -22,7 +22,8 @@ _NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
 class MatchJudge:
     """The local default: no model, the same verdict every time.
 
-    Two replies agree if they are equal after normalisation; where one is an option's letter, if the other chooses it; where both hold numbers, if the last ones are equal; else
+    Two replies agree if they are equal after normalisation; where one is an option's letter, if the other chooses it;
+    where both hold numbers, if the last ones are equal; else
     if the shorter, of at most `SHORT` words, stands in the longer as whole words. It reads no negation.
     """
 
