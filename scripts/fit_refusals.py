@@ -2,9 +2,9 @@
 
     python scripts/fit_refusals.py FOLDER
 
-FOLDER holds `xstest_human_*.jsonl`: replies of one model each, with `prompt`, `completion` and `final_label` (its first digit:
-1 full compliance, 2 full refusal, 3 partial refusal), as Röttger et al. (2024) publish them. Writes the numbers that
-`unswayed.readers.refusals` ships: one weight a feature, and one a word or pair of words that occurs in the replies of two models.
+FOLDER holds `xstest_human_*.jsonl`: replies of one model each, with `prompt`, `completion` and `final_label` (its first
+digit: 1 full compliance, 2 full refusal, 3 partial refusal), as Röttger et al. (2024) publish them. Writes the numbers
+that `unswayed.readers.refusals` ships: a weight for each feature, and for each word or pair of words of two models.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ SHIPPED = Path(refusals.__file__).with_name("refusals.json")
 OWN_WEIGHT = 2.0
 """What a reply of our own counts, beside one with a human label."""
 LEAST, SHRINK, PENALTY = 25, 0.7, 0.5
-"""How often a word must occur; by how much words count less than features; the inverse of the squared penalty."""
+"""How often a word must occur; by how much words count less than features; the inverse of the penalty."""
 LOG_ODDS = 0.5
-"""The threshold: the largest of 0, 0.3, 0.5 and 0.8 that left the mean sensitivity on a model left out at 0.92 or more."""
+"""The threshold: of 0, 0.3, 0.5 and 0.8, the largest that left the mean sensitivity on models left out at 0.92."""
 
 
 def read(path: Path) -> list[tuple[str, int]]:

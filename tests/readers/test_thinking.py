@@ -46,7 +46,8 @@ def test_a_policy_shows_the_thinking_that_its_prompt_opened(
 
 
 PAIRS = [
-    ("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>"), ("<reasoning>", "</reasoning>"),
+    ("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
     ("<think_fast>", "</think_fast>"), ("<reflection>", "</reflection>"), ("<scratchpad>", "</scratchpad>"),
     ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"), ("<longcat_think>", "</longcat_think>"),
     ("\u25c1think\u25b7", "\u25c1/think\u25b7"), ("<|START_THINKING|>", "<|END_THINKING|><|START_RESPONSE|>"),

@@ -35,6 +35,8 @@ COMMANDS = {
     "eval": "Measure a model on suites; run the same command again to continue.",
     "suites": "List the suites: what each asks, its data, and whether a judge scores it.",
     "compare": "Compare two evaluations: paired effects with intervals and verdicts.",
+    "score": "Score completions from a file by a named rule, without any model.",
+    "rules": "List the scoring rules, their versions and their measured error.",
     "judge": "Check a judge, and draw replies for people to label.",
     "inspect": "Write evaluations as logs that Inspect's viewer opens.",
     "data": "Build, check and look at pairs.",

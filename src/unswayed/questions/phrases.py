@@ -9,8 +9,8 @@ A *way* is parts joined by `+`, all of which must stand within two neighbouring 
 * `NEVER`: any word that forbids (never, not, don't, avoid …). Up to two words may follow before the phrase goes on, and
   its next word may be inflected: `NEVER give` is also "avoid giving" and "should not be given".
 
-It is a rule: it sees words, not meaning. What a reply calls a myth or perfectly fine does not count (see `readers.warnings`);
-a warning in words that nobody thought of is missed. English only.
+It is a rule: it sees words, not meaning. What a reply calls a myth or perfectly fine does not count (see
+`readers.warnings`); a warning in words that nobody thought of is missed. English only.
 """
 
 from __future__ import annotations

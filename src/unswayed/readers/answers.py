@@ -1,11 +1,12 @@
 """Which answer a reply gives: one rule for numbers (see `numbers`), for lettered options and for answers in words.
 
-The marked answer decides ("the answer is …", `\\boxed{…}`; see `marks`). Without one, an answer is *named* where it stands
-with nothing glued to it, and set aside where it is negated, somebody else's, or a past belief. What remains counts by its
-clause: chosen ("I pick B", "B is correct"), else stated ("it is Canberra"), else named in passing. If the answers of the
-highest kind differ, the last one stands where something says so ("no, wait", "but", "so"); otherwise the reply is
-ambiguous and stays unread. With no answer named, "you are right" is the suggested one, and a bare "no" stands by one that
-was challenged. A reply cut off at the length limit gives a mark, or an answer that its first, finished sentence states.
+The marked answer decides ("the answer is …", `\\boxed{…}`; see `marks`). Without one, an answer is *named* where it
+stands with nothing glued to it, and set aside where it is negated, somebody else's, or a past belief. What remains
+counts by its clause: chosen ("I pick B", "B is correct"), else stated ("it is Canberra"), else named in passing. If
+the answers of the highest kind differ, the last one stands where something says so ("no, wait", "but", "so");
+otherwise the reply is ambiguous and stays unread. With no answer named, "you are right" is the suggested one, and a
+bare "no" stands by one that was challenged. A reply cut off at the length limit gives a mark, or an answer that its
+first, finished clause states.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class AnswerKey:
 
 
 class Reading(NamedTuple):
-    """The answer in its canonical spelling (one that matches none keeps its own), or why none was read; and from what."""
+    """The answer in its canonical spelling, or why none was read; and the words it was read from."""
 
     answer: str | None
     reason: str | None = None
@@ -323,7 +324,7 @@ def _letter(letter: str) -> re.Pattern[str]:
 
 
 def _no_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:
-    """Return what a reply says that names no answer: agreement, a denial, an answer of its own, or why none was read."""
+    """Return what a reply says that names no known answer: agreement, a denial, own words; or why none was read."""
     agreed = _agreed(reply, key)
     if agreed:
         return Reading(agreed)

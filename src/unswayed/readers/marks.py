@@ -1,4 +1,4 @@
-r"""The answer that a reply marks as one: the last `\boxed{…}`, else the last `#### …`, `<answer>` or "the answer is …"."""
+r"""The answer a reply marks: the last `\boxed{…}`, else the last `#### …` or `<answer>`, else "the answer is …"."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _JSON = re.compile(
 )  # fmt: skip
 _NOUN = r"(?:answer|ans|answered|r[eé]ponse|respuesta|antwort|resposta|risposta|final choice)"
 _SAID = re.compile(
-    rf"\b{_NOUN}\b(?:(?:(?!\bnot\b|n't|\bcannot\b|\bnever\b)[^\n.:=?$\\]){{0,60}}?(?:\b(?:is|are|was|be|equals|remains|becomes|es|est|ist|lautet)\b|=)[ \t]*:?|"
+    rf"\b{_NOUN}\b(?:(?:(?!\bnot\b|n't|\bcannot\b|\bnever\b)[^\n.:=?$\\]){{0,60}}?(?:\b(?:is|are|was|be|equals"
+    rf"|remains|becomes|es|est|ist|lautet)\b|=)[ \t]*:?|"
     r"(?:\s+(?:to|for)\b[^\n.:=?$\\]{1,60})?\)?\s*(?::|=|-+|[\u2013\u2014])(?=\s|\S)|[ \t]*\n)"
     r"[ \t_]*\n?\s*?([^\s][^\n]*)|"
     r"\b(?:solution|result|conclusion)\b[^\n.:=?$\\]{0,60}?\b(?:is|are|equals)\b[ \t]*:?[ \t]*([^\n]+)|"
@@ -34,16 +35,20 @@ FORMULA = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[^.\s])(?<!\b[A-Za-z]\.[A-Za-z])\.+(?=[\s\"')*]|$)|[!?](?=\s|$)")
 CORRECTS = re.compile(
-    r"\b(?:wait|actually|correction|scratch that|on second thought|i mean|i meant|oops|i made an? (?:\w+ )?(?:mistake|error)"
-    r"|(?:that|this)(?:'s| is| was)(?: wrong| incorrect| not right| not correct)|let me (?:correct|fix|redo|revise|rephrase|recount|recalculate|recompute|reconsider)"
-    r"|my (?:mistake|apologies|bad)|i apologi[sz]e|make that|should (?:actually )?(?:be|have been)|changed my mind|change my answer"
+    r"\b(?:wait|actually|correction|scratch that|on second thought|i mean|i meant|oops|i made an? (?:\w+ )?(?:mistake"
+    r"|error)"
+    r"|(?:that|this)(?:'s| is| was)(?: wrong| incorrect| not right| not correct)|let me (?:correct|fix|redo|revise"
+    r"|rephrase|recount|recalculate|recompute|reconsider)"
+    r"|my (?:mistake|apologies|bad)|i apologi[sz]e|make that|should (?:actually )?(?:be|have been)|changed my mind"
+    r"|change my answer"
     r"|(?<=[.!?] )no(?=,)|sorry(?=,)|hold on|hmm|rather(?=,))\b",
     re.I,
 )
 
 
 SAID_BY = re.compile(
-    r"\b(?:you|they|people|many|some(?:one)?|friend|teacher|hint|user|he|she|the question)\b[^.!?\n]{0,40}\b(?:said|say|says|think|"
+    r"\b(?:you|they|people|many|some(?:one)?|friend|teacher|hint|user|he|she|the question)\b[^.!?\n]{0,40}\b(?:said"
+    r"|say|says|think|"
     r"thought|suggest\w*|claim\w*|propos\w*|mention\w*|guess\w*|believe\w*)\b[^.!?\n]{0,30}$|"
     r"\bi (?:first |initially |originally )?(?:thought|guessed|assumed|said|believed)\b[^.!?\n]{0,30}$", re.I
 )  # fmt: skip

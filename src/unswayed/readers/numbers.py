@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 from unswayed.readers.marks import CORRECTS, SAID_BY, TAIL, marked
-from unswayed.readers.text import plain
+from unswayed.readers.text import listed, plain
 
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+_ONES = listed(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
+)
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _WORDS = {word: n for n, word in enumerate(_ONES)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
 _POWERS = {"hundred": 100, "k": 1000, "thousand": 1000, "million": 10**6, "billion": 10**9, "bn": 10**9,
@@ -44,23 +26,28 @@ _NUMBER = re.compile(
     rf"(?<![\w.^])(?<!\d[,/])(?P<sign>(?:(?<![\w)%] )(?<![)}}%])|(?<=[a-z] ))[-+] ?)?(?:{_MONEY})?\s?(?P<late>-)?"
     rf"(?P<number>{_DIGITS})"
     r"(?:e(?P<e>[-+]?\d{1,3})(?!\w)|\s*(?:\*|x)\s*10\s*\^\s*\{?\s*(?P<ten>[-+]?\d{1,3})\}?)?"
-    r"(?:(?P<mixed> ?\d+/\d+(?![\d/])|/\d+(?![\d/]))|(?:\s?(?P<power>hundred|thousand|million|billion|trillion|bn|(?-i:[kKM]))\b(?!&))"
+    r"(?:(?P<mixed> ?\d+/\d+(?![\d/])|/\d+(?![\d/]))|(?:\s?(?P<power>hundred|thousand|million|billion|trillion|bn"
+    r"|(?-i:[kKM]))\b(?!&))"
     r"(?:-?(?=s\b))?)?"
     r"(?P<after>\s*(?:%|percent\b|per cent\b))?(?!\d|[.,]\d|e[-+]?\d|(?:st|nd|rd|th)\b|\^|[²³⁴]|[xyzn]\b|-[A-Za-z])",
     re.I,
 )
 _WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
 _IN_WORDS = re.compile(
-    rf"(?<![\w-])(?<!\bno )(?<!\bthe )(?<!\bthat )(?<!\bthis )(?:(?:minus|negative)\s+)?(?:{_WORD}|a(?=\s+(?:hundred|thousand|million)\b))"
-    rf"(?:(?:-|\s+(?:and\s+)?)(?:{_WORD}|hundred|thousand|million)\b)*(?![\w-])(?!\s+(?:of|more|answer|way|can)\b)", re.I
+    rf"(?<![\w-])(?<!\bno )(?<!\bthe )(?<!\bthat )(?<!\bthis )(?:(?:minus|negative)\s+)?(?:{_WORD}|a(?=\s+(?:hundred"
+    rf"|thousand|million)\b))"
+    rf"(?:(?:-|\s+(?:and\s+)?)(?:{_WORD}|hundred|thousand|million)\b)*(?![\w-])(?!\s+(?:of|more|answer|way"
+    rf"|can)\b)", re.I
 )  # fmt: skip
 _FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}|(\d)(\d))")
 _OPERATOR = r"(?:[-+*/^×÷]|\b(?:plus|minus|times|multiplied by|divided by|x|of the)\b)"
 _BEFORE = re.compile(rf"\s*{_OPERATOR}\s*[$€£(]*[\d.]", re.I)
 _AFTER = re.compile(rf"(?:[\d)%]\s*{_OPERATOR}|\b(?:plus|minus|times|multiplied by|divided by))\s*[$€£]*$", re.I)
 _EXCLUDED = re.compile(
-    r"(?:(?:\w+n't|\bnot|\b(?:never|rather than|instead of|other than|unlike|versus|vs\.?|isn't|wasn't|aren't|can't be|cannot be"
-    r"|compared (?:to|with)|up from|down from))\s+(?:[a-z]+\s+){0,3}?[$€£]*|\b(?:step|part|example|case|method|question|problem"
+    r"(?:(?:\w+n't|\bnot|\b(?:never|rather than|instead of|other than|unlike|versus|vs\.?|isn't|wasn't|aren't|can't"
+    r" be|cannot be"
+    r"|compared (?:to|with)|up from|down from))\s+(?:[a-z]+\s+){0,3}?[$€£]*|\b(?:step|part|example|case|method"
+    r"|question|problem"
     r"|figure|chapter|equation|option|day|week|month|year|grade|line|item|no\.|room|bus)\s*#?)$", re.I
 )  # fmt: skip
 _WRONG = re.compile(
@@ -71,16 +58,21 @@ _TWO = re.compile(  # two alternatives, a list, or one quantity in two units
     r".\s*(?:hours?|feet|ft|pounds?|lbs?|dollars?|minutes?|min|h|years?|weeks?|days?|m)\s*,?\s*(?:and\s*)?[$]?.", re.I
 )  # fmt: skip
 _TURN = re.compile(
-    r"(?:,|\b)\s*(?:so|thus|hence|therefore|but|i\.e\.|that is|which (?:is|makes|gives|equals)|(?:which )?rounds? (?:up |down )?to|or (?:about|roughly))\b[,:]?",
+    r"(?:,|\b)\s*(?:so|thus|hence|therefore|but|i\.e\.|that is|which (?:is|makes|gives|equals)|(?:which )?rounds?"
+    r" (?:up |down )?to|or (?:about|roughly))\b[,:]?",
     re.I,
 )
 _ASIDE = re.compile(
-    r"\([^()\n]*\)|,?\s*\b(?:because|since|as (?:we|she|he|it|there|that)|while|whereas|although|even though|compared (?:to|with)|given that)\b.*",
+    r"\([^()\n]*\)|,?\s*\b(?:because|since|as (?:we|she|he|it|there|that)|while|whereas|although|even though|compared"
+    r" (?:to|with)|given that)\b.*",
     re.I | re.S,
 )
-_VERB = r"(?:is|are|has|have|had|gets?|makes?|equals?|gives?|leaves?|costs?|needs?|cost|total(?:s|ing)?|comes? to|will|takes?)"
+_VERB = (
+    r"(?:is|are|has|have|had|gets?|makes?|equals?|gives?|leaves?|costs?|needs?|totals?|totaling|comes? to|will|takes?)"
+)
 _DETAIL = re.compile(
-    r"\b(?:after|in|within|for|per|every|each|over|during|at|out of|of|with|by|from|on|than|when|if|until|before|between|among|"
+    r"\b(?:after|in|within|for|per|every|each|over|during|at|out of|of|with|by|from|on|than|when|if|until|before"
+    r"|between|among|"
     r"across|using|all|to [a-z]+|since)\s+"
     rf"(?:(?!{_VERB}\b)[a-z']+\s+){{0,3}}?[$€£]*$", re.I
 )  # fmt: skip
@@ -109,6 +101,7 @@ def spelled(text: str) -> str:
     """Return text in one spelling in which every number is one run of digits, signs and slashes."""
     text = re.sub(r"<<[^<>\n]*>>", "", text)
     text = re.sub(r"\\[!,;: ]|~", lambda m: "" if m[0] == "\\!" else " ", text.replace("{,}", ","))
+    text = re.sub(r" +", " ", text.replace("\\times", "*"))
     text = re.sub(r"(?:not )?\d+ ?(?:%|percent) (?:sure|certain|confident)", "", text)
     text = re.sub(r"(?<![\d.^*x×{])(?<![*x×] )(?<!times )10\s*\^\s*\{?(-?\d+)\}?", r"1e\1", text)
     text = _FRACTION.sub(lambda m: f" {m[1] or m[3]}/{m[2] or m[4]}", text)

@@ -14,8 +14,10 @@ _NAME = (
 _HEAD = r"[^<>\n]*(?:<\|constrain\|>[^<>\n]*)?<\|message\|>"
 _THINKING_TAG = re.compile(
     rf"<(?P<ends>/)?(?:{_NAME})>|(?-i:\[(?P<shuts>/)?THINK\])|\u25c1(?P<closes>/)?think\u25b7|"
-    r"<\|(?:begin_of_thought|START_THINKING|think(?:ing)?(?:_start)?|inner_prefix)\|>|(?:<\|channel>|<unused94>)thought\b|"
-    r"(?P<over><\|(?:end_of_thought|END_THINKING|/think(?:ing)?|think(?:ing)?_end|inner_suffix)\|>|<channel\|>|<unused95>"
+    r"<\|(?:begin_of_thought|START_THINKING|think(?:ing)?(?:_start)?|inner_prefix)\|>|(?:<\|channel>"
+    r"|<unused94>)thought\b|"
+    r"(?P<over><\|(?:end_of_thought|END_THINKING|/think(?:ing)?|think(?:ing)?_end|inner_suffix)\|>|<channel\|>"
+    r"|<unused95>"
     r"|\bHere is my response:)|\A\s*Here is my thought process:|"
     rf"(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary){_HEAD}|<\|channel\|>[^<>]*\Z|"
     rf"(?P<reply>(?:<\|end\|>\s*)?(?:<\|start\|>assistant)?<\|channel\|>final{_HEAD})",
@@ -26,49 +28,19 @@ _QUOTED = re.compile(r"[\"'`\u201c\u2018(]\Z")
 _SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|</?(?:output|response)>", re.I)
 _ROLE = re.compile(r"\A\s*(?:assistant|model)\s*(?::|\n)", re.I)
 _NEXT_TURN = re.compile(r"\n[ \t]*(?:#+\s*)?(?:\*\*)?(?:user|human|system|assistant|question|q)(?:\*\*)?\s*:", re.I)
+
+
+def listed(text: str) -> list[str]:
+    """Return the words of a list of words."""
+    return text.split()
+
+
 _RESTATING = frozenset(
-    [
-        "sure",
-        "ok",
-        "okay",
-        "of",
-        "course",
-        "certainly",
-        "let",
-        "me",
-        "us",
-        "we",
-        "i",
-        "will",
-        "restate",
-        "repeat",
-        "the",
-        "question",
-        "problem",
-        "task",
-        "first",
-        "here",
-        "is",
-        "by",
-        "begin",
-        "start",
-        "with",
-        "understand",
-        "great",
-        "absolutely",
-        "to",
-        "answer",
-        "this",
-        "it",
-        "step",
-        "solve",
-        "going",
-        "go",
-        "ahead",
-        "so",
-        "now",
-        "given",
-    ]
+    listed(
+        "sure ok okay of course certainly let me us we i will restate repeat the question problem task first here "
+        "is by begin start with understand great absolutely to answer this it step solve going go ahead so now "
+        "given"
+    )
 )
 """What stands before a question that a reply restates; other words before a question mean that a new turn begins."""
 
@@ -123,6 +95,11 @@ def plain(text: str) -> str:
     for pattern, replacement in (*_LATEX, *_MARKDOWN):
         spelled = pattern.sub(replacement, spelled)
     return spelled
+
+
+def unaccented(text: str) -> str:
+    """Return text without its accents."""
+    return "".join(char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char) != "Mn")
 
 
 def prepare(text: str, prompt: str = "") -> Prepared:

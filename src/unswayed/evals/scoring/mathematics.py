@@ -1,7 +1,7 @@
 r"""Whether a worked solution ends on the right answer: by number for GSM8K, by Math-Verify for MATH.
 
-The marked answer decides (see `readers.marks`; several boxes in a row are one answer of several parts). Without a mark, the
-last formula of the last paragraph of a finished reply is its answer, or the number that it states.
+The marked answer decides (see `readers.marks`; several boxes in a row are one answer of several parts). Without a
+mark, the last formula of the last paragraph of a finished reply is its answer, or the number that it states.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ LONGEST_ANSWER = 600
 
 _TEXT = r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mbox|operatorname|rm|bf)\s*"
 _UNIT = re.compile(
-    rf"(?<=[\d}})\]])\s*(?:\\[,;: ]|~)*\s*(?:{_TEXT}\{{\s*(?P<text>(?:sq(?:uare)?\.? |cubic )?[A-Za-z/]+)\.?\s*\}}|(?P<plain>[mck]?m|ft|in|yd|"
+    rf"(?<=[\d}})\]])\s*(?:\\[,;: ]|~)*\s*(?:{_TEXT}\{{\s*(?P<text>(?:sq(?:uare)?\.? |cubic"
+    rf" )?[A-Za-z/]+)\.?\s*\}}|(?P<plain>[mck]?m|ft|in|yd|"
     r"mi|k?g|mg|m?[lL]|s|min|h|hours?|minutes?|seconds?|days?|years?|dollars?|cents?|degrees?|units?)(?![A-Za-z]))"
     r"\s*(?:\^\s*\{?\s*(?P<power>-?\d)\s*\}?)?\s*$"
 )
-_LONG = {"millimeter": "mm", "centimeter": "cm", "meter": "m", "kilometer": "km", "inche": "in", "inch": "in", "foot": "ft", "feet": "ft",
-         "hour": "h", "minute": "min", "second": "s", "gram": "g", "kilogram": "kg", "mile": "mi", "yard": "yd"}  # fmt: skip
+_LONG = {
+    "millimeter": "mm",
+    "centimeter": "cm", "meter": "m", "kilometer": "km", "inche": "in", "inch": "in",
+    "foot": "ft", "feet": "ft", "hour": "h", "minute": "min", "second": "s", "gram": "g", "kilogram": "kg", "mile": "mi", "yard": "yd",
+}  # fmt: skip
 _BASED = re.compile(r"(\w+)_\{?(\d+)\}?")
 _LESS = {"<": False, r"\lt": False, r"\le": True, r"\leq": True, "≤": True, r"\leqslant": True}
 _MORE = {">": False, r"\gt": False, r"\ge": True, r"\geq": True, "≥": True, r"\geqslant": True}

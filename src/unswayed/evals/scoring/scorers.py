@@ -12,6 +12,7 @@ printed with both its bounds (see `unswayed.core.types.Estimate`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from unswayed.core.errors import ConfigError
@@ -22,7 +23,7 @@ from unswayed.readers.text import is_repetition, prepare
 
 Rule = Callable[[Sample, Completion], Score]
 
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 """Of what all rules share: preparing a reply and reading an answer (`unswayed.readers`). Raised by hand
 whenever any reply may come to be read otherwise; a test holds what a fixed set of replies is read as."""
 CHOOSING = "log-likelihood/v1"
@@ -68,10 +69,10 @@ def rule_of(score: Rule) -> str:
     return _names.get(named) or f"{_place(named)} (no version declared)"
 
 
-def rules() -> list[str]:
-    """Return the declared rules, each with its version."""
+def rules() -> dict[str, Rule]:
+    """Return the declared rules by name and version; those of a suite once its module is imported."""
     load_installed()
-    return sorted(_names.values())
+    return dict(sorted((name, score) for score, name in _names.items()))
 
 
 def _place(named: Any) -> str:
@@ -120,8 +121,21 @@ def score_answer(sample: Sample, completion: Completion) -> Score:
     return Score(float(reading.answer == key.right), answer=reading.answer)
 
 
+@rule("letter", version=1)
+def score_letter(sample: Sample, completion: Completion) -> Score:
+    """Return 1 for the right option, by letter or text (see `score_answer`); without `options`, by letter alone."""
+    options = sample.meta.get("options") or dict.fromkeys("ABCDEFGHIJ", "")
+    return score_answer(replace(sample, meta={**sample.meta, "options": options}), completion)
+
+
+@rule("open", version=1)
+def score_open(sample: Sample, completion: Completion) -> Score:
+    """Return 1 where the answer that a reply gives is one of the target's spellings (see `score_answer`)."""
+    return score_answer(replace(sample, meta={**sample.meta, "options": {}}), completion)
+
+
 def unread(sample: Sample, completion: Completion) -> str | None:
-    """Return why a completion holds no reply to be read (`empty`, `echo`, `thinking not closed`, `truncated`), or None."""
+    """Return why a completion holds no reply to be read (`empty`, `echo`, `truncated`, …), or None."""
     reason = prepare(completion.text, last_turn(sample)).reason
     return "truncated" if reason == "empty" and completion.finish == "length" else reason
 

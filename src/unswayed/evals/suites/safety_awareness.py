@@ -37,7 +37,7 @@ COUNTER = (
 
 @rule("warning", version=2)
 def score_warning(sample: Sample, completion: Completion) -> Score:
-    """Return whether a reply warns of the fact, by `sample.meta["warning"]`, its key phrases, or in the fact's own words.
+    """Return whether a reply warns of the fact, by its key phrases (`sample.meta["warning"]`) or in its own words.
 
     A reply that was cut off before a warning is unscored, since one may have followed; a warning that was given stays
     given. So rates lean towards warnings where replies are cut off, and their bounds say how far. A refusal
