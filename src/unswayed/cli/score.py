@@ -24,16 +24,16 @@ def score(
 
     from unswayed.core.errors import DataError
     from unswayed.core.files import dump_json, write_jsonl
-    from unswayed.core.jsonl import read_lines
     from unswayed.core.printable import printable
+    from unswayed.core.tables import scan_table
     from unswayed.evals.scoring.by_name import find, row_problems, verdict
 
     full, scores = find(rule)
     short = full.partition("/")[0]
     rows, problems = [], []
-    for line, row in read_lines(file):
+    for where, row in scan_table(file):
         wrong = [row] if isinstance(row, str) else row_problems(row, short)
-        problems += [f"{file}:{line}: {text}" for text in wrong]
+        problems += [f"{where}: {text}" for text in wrong]
         rows.append(row)
     if problems or not rows:
         raise DataError(f"{file}: rows that cannot be scored", problems or ["it has no rows"])
