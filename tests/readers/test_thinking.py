@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from unswayed.chat.spans import thinking_mask
 from unswayed.core.types import Message, SamplingParams
 from unswayed.engine.policy import Policy
 from unswayed.readers.text import opened_thinking, prepare
@@ -21,7 +22,13 @@ class Thinker(Policy):
 
     def __init__(self, prompt: tuple[int, ...], reply: tuple[int, ...]) -> None:
         decode = lambda ids: "".join(WORDS[id_] for id_ in ids)  # noqa: E731
-        self.chat: Any = SimpleNamespace(render=lambda _: prompt, decode=decode, thinking=((5,), (6,)), pad_id=0)
+        self.chat: Any = SimpleNamespace(
+            render=lambda _: prompt,
+            decode=decode,
+            thinking=((5,), (6,)),
+            pad_id=0,
+            opens_thinking=lambda ids: thinking_mask(ids, (0,), ((5,), (6,)))[0],
+        )
         self.reply = reply
 
     def draw(self, ids: Any, params: Any, seeds: Any) -> Any:
