@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from unswayed.core.types import Estimate
+from unswayed.evals.scoring.measured import MEASURED
 from unswayed.stats.error_rates import Corrected, ErrorRate, rogan_gladen
 
-RULE_ERRORS: dict[str, ErrorRate] = {}
+RULE_ERRORS = {
+    name: ErrorRate(one.sensitivity, one.positives, one.specificity, one.negatives) for name, one in MEASURED.items()
+}
 """By a rule's name and version (`refusals/v1`): how it does on replies that people have labelled. Positive is what the
 rule looks for: a refusal, a warning, a right answer."""
 
