@@ -339,13 +339,15 @@ def test_53_sft_on_targets_prepares_plain_rows_and_other_methods_refuse_them(
         prepare(runs.recipe(tmp_path, tiny_model_dir, data=data))
 
 
-def test_51_training_refuses_swapped_sides_and_warns_of_likely_ones(tmp_path: Path, tiny_model_dir: Path) -> None:
+def test_51_training_refuses_swapped_sides_and_warns_of_likely_ones(
+    tmp_path: Path, tiny_model_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     built = build_pairs(fact_items(["food"])[:4], ["hearsay"], per_item=1)
     sides = [replace(one, prompt=one.teacher_prompt, teacher_prompt=one.prompt) for one in built]
     write_pairs(tmp_path / "pairs.jsonl", sides)
     with pytest.raises(DataError, match="4 of 4 pairs have their sides swapped"):
         prepare(runs.recipe(tmp_path, tiny_model_dir))
     write_pairs(tmp_path / "pairs.jsonl", [replace(one, perturbation="mine/own@1") for one in sides])
-    said: list[str] = []
-    prepare(runs.recipe(tmp_path, tiny_model_dir), say=said.append)
-    assert any("the columns are swapped" in line for line in said)
+    with caplog.at_level("WARNING", logger="unswayed"):
+        prepare(runs.recipe(tmp_path, tiny_model_dir))
+    assert "the columns are swapped" in caplog.text

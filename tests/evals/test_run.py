@@ -287,7 +287,7 @@ def test_several_draws_are_one_cluster_and_all_recorded(tmp_path: Path) -> None:
     assert len(result.records) == 180
     rate = result.estimates["hint_following"]
     assert (rate.value, rate.n, rate.clusters) == (1, 60, 20)
-    assert rate.method == "wilson, clustered (Korn-Graubard)"
+    assert rate.method == "wilson, clustered (effective size)"
 
 
 def test_hostile_text_is_kept_as_it_is(tmp_path: Path) -> None:
