@@ -15,8 +15,8 @@ from test_report_html import check, squeezed
 from unswayed.core.hashing import hash_text
 from unswayed.core.printable import printable, storable
 from unswayed.evals.compare.comparison import Comparison
-from unswayed.report.evaluation import write_results_page
 from unswayed.report.comparison import report_of_comparison
+from unswayed.report.evaluation import write_results_page
 from unswayed.report.html import page_of, write_comparison
 from unswayed.report.numbers import change, level, p_value
 

@@ -17,7 +17,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from unswayed.core.errors import ConfigError
 from unswayed.stats import error_rates
-from unswayed.stats.error_rates import Z, Corrected, ErrorRate, Rate, corrected_difference, weighted_rate
+from unswayed.stats.error_rates import Corrected, ErrorRate, Rate, Z, corrected_difference, weighted_rate
 from unswayed.stats.intervals import effective_number
 
 __all__ = [

@@ -64,7 +64,7 @@ class Finding:
         """What stands below the difference: both rates, the pairs, and why nothing is known where nothing is."""
         if self.cell is None:
             return "not run"
-        unit, effect = self.row.unit, self.effect
+        effect = self.effect
         if effect is None:
             scored = count(self.cell.estimate.n, "answer")
             return f"no paired answers to compare ({scored} scored, {self.cell.estimate.unscored} unscored)"
