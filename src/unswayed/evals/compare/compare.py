@@ -1,9 +1,10 @@
 """Before and after on the same samples: paired effects, and what may be concluded from them.
 
 Each metric gets the paired difference with its 95% interval, the p-value that belongs to it, the smallest change a
-repeat would find, and a verdict by the rule of `unswayed.stats.decisions`: *worse* where the interval lies wholly on the
-wrong side of zero; *improved* where the interval adjusted for the claims lies wholly on the right side; *no material
-change* where it lies inside the margin; else *not known*; and each must stand with the missing pairs counted against it.
+repeat would find, and a verdict by the rule of `unswayed.stats.decisions`: *worse* where the interval lies wholly on
+the wrong side of zero; *improved* where the interval adjusted for the claims lies wholly on the right side; *no
+material change* where it lies inside the margin; else *not known*; and each must stand with the missing pairs counted
+against it.
 
 A margin is declared in a plan. The claims of improvement that are made at once are the primary metrics of all suites;
 what improves elsewhere is adjusted for the number of all other metrics. Where nothing changed at all, at most one audit
