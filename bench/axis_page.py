@@ -12,8 +12,6 @@ from unswayed.report.model import Arm, Cell, Report, Row
 from unswayed.report.numbers import change, level, span
 
 HEALTH = ("parse_rate", "truncation_rate")
-VERDICTS = {"regressed": "worse", "inconclusive": "not known"}
-"""Names in results that were recorded before they were changed."""
 STYLE = """<style>
 svg { --paper: #ffffff; --ink: #1a1e23; --muted: #535b65; --grid: #e3e6ea; --band: #e4e8ed; --better: #0a5c48;
   --worse: #9b1c1c; --unknown: #664a00; --same: #3d454e; --arm-1: #c25400; background: var(--paper); }
@@ -33,7 +31,6 @@ def effects(one: Mapping[str, Any]) -> Iterator[tuple[Effect, bool]]:
         values = {key: value for key, value in row.items() if key not in ("primary", "better")}
         values |= {side: Estimate(**row[side]) for side in ("before", "after")}
         values |= {key: tuple(row[key]) for key in ("flags", "by_seed")}
-        values["verdict"] = VERDICTS.get(row["verdict"], row["verdict"])
         yield Effect(**values), row["primary"]
 
 
