@@ -3,7 +3,7 @@
     python scripts/coverage.py [RUNS]
 
 Zeros and ones before and after are drawn for clusters of several size patterns, with flips correlated inside a cluster.
-`docs/evaluation.md` quotes what 2,000 runs print.
+`docs/evaluation.md` quotes what 1,000 runs print.
 """
 
 from __future__ import annotations
@@ -105,18 +105,19 @@ def main(runs: int) -> None:
     for clusters in (10, 30, 100):
         for kind in ("single", *SIZES[:2]):
             for rate, icc in ((0.5, 0.3), (0.8, 0.1), (0.9, 0.2)):
-                covers = rate_coverage(kind, clusters, rate, 0.0 if kind == "single" else icc, runs)
-                print(f"| {clusters} | {kind} | {rate} | {icc} | {100 * covers:.1f}% |", flush=True)
+                within = 0.0 if kind == "single" else icc
+                covers = rate_coverage(kind, clusters, rate, within, runs)
+                print(f"| {clusters} | {kind} | {rate} | {within:g} | {100 * covers:.1f}% |", flush=True)
     print("\nPower, stated as 80%\n\n| clusters | sizes | flips | claims | smallest improvement | found |")
     print("|---|---|---|---|---|---|")
     for clusters, kind, flips, icc in (
         (100, "single", 0.1, 0.0), (400, "single", 0.2, 0.0), (60, "equal", 0.2, 0.2), (100, "skewed", 0.2, 0.2)
     ):  # fmt: skip
         for claims in (1, 3, 9):
-            true, found = power(kind, clusters, flips, icc, claims, runs)
-            size = "none" if true is None else f"{100 * true:.1f} points"
+            stated, found = power(kind, clusters, flips, icc, claims, runs)
+            size = "none" if stated is None else f"{100 * stated:.1f} points"
             print(f"| {clusters} | {kind} | {flips} | {claims} | {size} | {100 * found:.1f}% |", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)

@@ -108,8 +108,8 @@ def _limits(comparison: Comparison) -> list[str]:
         found += [f"{one.title}: {_judge(one)}.", f"{one.title}: {one.overlap.sentence}{watched}."]
         if one.hidden:
             found.append(
-                f"{one.title} is marked as sensitive: texts are left out, and their SHA-256 stands in place. They "
-                "are in records.jsonl of the evaluation."
+                f"{one.title} is marked as sensitive: texts are left out, and their SHA-256 stands in their place. "
+                "They are in records.jsonl of the evaluation."
             )
     return found
 

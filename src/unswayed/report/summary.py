@@ -48,6 +48,12 @@ class Finding:
         return None if effect is None or effect.difference is None else effect
 
     @property
+    def apart(self) -> bool:
+        """Whether the interval excludes zero."""
+        effect = self.effect
+        return effect is not None and effect.low is not None and (effect.low > 0 or (effect.high or 0.0) < 0)
+
+    @property
     def label(self) -> str:
         """The row's label, with the section it stands in."""
         return f"{self.row.section}: {self.row.label}" if self.row.section else self.row.label
@@ -68,7 +74,7 @@ class Finding:
         if effect is None:
             scored = count(self.cell.estimate.n, "answer")
             return f"no paired answers to compare ({scored} scored, {self.cell.estimate.unscored} unscored)"
-        text = f"{rates(self.row, effect)}, n = {effect.n:,}, {p_value(effect.deciding_p)}"
+        text = f"{rates(self.row, effect)}, n = {effect.n:,}, {p_value(deciding(effect))}"
         return f"{text}; {unknown(effect, self.row)}" if effect.verdict == "not known" else text
 
     @property
@@ -79,6 +85,11 @@ class Finding:
             return f"{self.label}: {self.detail}"
         interval = span(effect.low, effect.high, unit, signed=True)
         return f"{self.label}: {change(effect.difference, unit, named=True)} [{interval}], {self.detail}"
+
+
+def deciding(effect: Effect) -> float | None:
+    """Return the p-value that decides."""
+    return effect.p_value if effect.deciding_p is None else effect.deciding_p
 
 
 def rates(row: Row, effect: Effect) -> str:
@@ -134,9 +145,9 @@ def outcomes(report: Report) -> tuple[Outcome, ...]:
 def details(row: Row, effect: Effect) -> Iterator[str]:
     """Yield what stands in the fine print of an effect."""
     unit = row.unit
-    if effect.deciding_p is not None:
+    if deciding(effect) is not None:
         side = effect.deciding_p == effect.adjusted_p and effect.claims > 1 and effect.adjusted_p != effect.p_value
-        yield p_value(effect.deciding_p) + (f" adjusted for {effect.claims} claims" if side else "")
+        yield p_value(deciding(effect)) + (f" adjusted for {effect.claims} claims" if side else "")
         if side and effect.adjusted_low is not None:
             yield f"adjusted interval {span(effect.adjusted_low, effect.adjusted_high, unit, signed=True)}"
     pairs = count(effect.n, "pair")

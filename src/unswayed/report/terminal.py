@@ -9,6 +9,7 @@ from rich.text import Text
 from unswayed.core.printable import printable
 from unswayed.report.model import Arm, Cell, Report, Row
 from unswayed.report.numbers import change, count, level, p_value, span
+from unswayed.report.summary import deciding
 
 COLUMN, LABEL = 20, 24  # characters an arm's column needs so that no interval breaks, and the least for a row's label
 LONGEST = 300  # characters of a label that a terminal shows; report.json holds the whole
@@ -85,7 +86,7 @@ def _effect(row: Row, cell: Cell, *, baseline: bool) -> list[Text]:
     if effect.difference is not None:
         interval = span(effect.low, effect.high, row.unit, signed=True)
         lines.append(Text(f"{change(effect.difference, row.unit)}  {interval}"))
-        lines.append(Text(f"{p_value(effect.deciding_p)}, {count(effect.n, 'pair')}", "dim"))
+        lines.append(Text(f"{p_value(deciding(effect))}, {count(effect.n, 'pair')}", "dim"))
     words = ", ".join([effect.verdict, *(printable(flag[:LONGEST], newlines=False) for flag in effect.flags)])
     return [*lines, Text(words, _STYLES.get(effect.verdict, ""))]
 

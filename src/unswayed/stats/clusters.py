@@ -1,10 +1,10 @@
 """Variance of a mean over clusters of any size, and how many independent samples leave the same.
 
 A cluster is a group of samples that are not independent of each other: the phrasings of one question, the draws of one
-prompt. Clusters of different sizes make the usual cluster-robust variance too small, by a factor of ten where one holds
+prompt. Clusters of different sizes make the usual cluster-robust variance too small, by a factor of ten where one has
 two thirds of the samples. Here every cluster is left out in turn (the jackknife, CR3 of Bell and McCaffrey 2002, Survey
-Methodology 28:169), and the degrees of freedom are Satterthwaite's: C − 1 for C equal clusters, near one where a
-single cluster decides. `scripts/coverage.py` prints what the intervals built on this cover.
+Methodology 28:169), and the degrees of freedom are Satterthwaite's: C − 1 for C equal clusters, near one
+where a single cluster decides. `scripts/coverage.py` prints what the intervals built on this cover.
 """
 
 from __future__ import annotations

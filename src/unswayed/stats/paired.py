@@ -1,4 +1,4 @@
-"""Paired differences: Tango's score interval, clustered or graded at the effective size, and the matching p-value.
+"""Paired differences: Tango's score interval, clustered or graded at the effective size, and the p-value of it.
 
 * `tango`: the score interval of a paired difference of proportions, zero discordant pairs included
   (Tango 1998, Statistics in Medicine 17:891). At zero its statistic is McNemar's, whose level is at most 5.4%

@@ -1,7 +1,7 @@
 """How small a change a design can find, and how small a margin it can prove.
 
-A difference that did not show is read beside the smallest one that would have (`detectable_difference`), and a loss
-that could not be ruled out beside the smallest margin that could have been proven (`provable_margin`). Both speak of a
+A difference that did not show is read beside the smallest one that would (`detectable_difference`), and a loss that
+could not be ruled out beside the smallest margin that could have been proven (`provable_margin`). Both speak of a
 repeat with as many pairs, of which as many flip, judged by the rule that judges this one: the interval at the level at
 which it is asked to exclude zero. They are fractions of 1 like the rates themselves.
 """
@@ -19,7 +19,7 @@ from unswayed.stats.paired import Pairs, tango_statistic
 
 POWER = 0.80
 EXACT_FLIPS = 60
-"""With fewer expected flips a margin's power is summed over every outcome; with more it is approximated."""
+"""With fewer expected flips a margin's power is summed over every outcome; with more the normal law will do."""
 
 
 def detectable_difference(pairs: Pairs, alpha: float = ALPHA) -> float | None:
@@ -38,7 +38,7 @@ def detectable_difference(pairs: Pairs, alpha: float = ALPHA) -> float | None:
 
 
 def _by_t(pairs: Pairs, critical: float) -> float | None:
-    """Return the smallest difference that is found, by noncentral t at zero, in units of the scale."""
+    """Return the smallest difference that is found, by noncentral t for the statistic at zero, in scale units."""
     spread = max(pairs.discordance - (pairs.mean / pairs.scale) ** 2, 0.0)
     size = pairs.size if spread > 0 else pairs.effective
 

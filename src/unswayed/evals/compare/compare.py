@@ -1,10 +1,10 @@
 """Before and after on the same samples: paired effects, and what may be concluded from them.
 
 Each metric gets the paired difference with its 95% interval, the p-value that belongs to it, the smallest change a
-repeat would find, and a verdict by the rule of `unswayed.stats.decisions`. In a sentence: *worse* where the interval
-lies wholly on the wrong side of zero; *improved* where the interval adjusted for the claims lies wholly on the right
-side; *no material change* where it lies inside the margin; else *not known*; and each must stand with the missing pairs
-counted against it.
+repeat would find, and a verdict by the rule of `unswayed.stats.decisions`: *worse* where the interval lies wholly on
+the wrong side of zero; *improved* where the interval adjusted for the claims lies wholly on the right side; *no
+material change* where it lies inside the margin; else *not known*; and each must stand with the missing pairs counted
+against it.
 
 A margin is declared in a plan. The claims of improvement that are made at once are the primary metrics of all suites;
 what improves elsewhere is adjusted for the number of all other metrics. Where nothing changed at all, at most one audit
@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -216,6 +215,7 @@ def _measure(
         limits(("zero", "one"), ALPHA),
     )
     raw, p_adjusted = found.p_value, adjusted(found.p_value, claims)
+    gain, harm, provable = _sizes(found, level, name)
     effect = replace(
         effect,
         low=plain[0],
@@ -228,7 +228,9 @@ def _measure(
         worst_low=evidence.hull[0] if filled else None,
         worst_high=evidence.hull[1] if filled else None,
         effective_clusters=found.effective,
-        **_sizes(found, level, name),
+        detectable=gain,
+        detectable_harm=harm,
+        provable=provable,
     )
     effect = replace(effect, verdict=decide(evidence, up=up, margin=effect.margin))
     if replicate is not None:
@@ -258,15 +260,16 @@ def _mean(sides: Sequence[Mapping[Key, Pair]], keys: Sequence[Key], which: str) 
     return float(differences(sides, keys, which).mean())
 
 
-def _sizes(found: Pairs | Seeds, level: float, name: str) -> dict[str, Any]:
+def _sizes(found: Pairs | Seeds, level: float, name: str) -> list[float | None]:
     """Return the smallest improvement, loss and margin that a repeat would find; None where none that there can be."""
     most = 2.0 if metric(name).paired else 1.0
     if isinstance(found, Pairs):
-        sizes = [detectable_difference(found, level), detectable_difference(found), provable_margin(found)]
+        sizes: list[float | None] = [
+            detectable_difference(found, level), detectable_difference(found), provable_margin(found)
+        ]  # fmt: skip
     else:
         sizes = [found.detectable(level), found.detectable(), found.provable]
-    known = [None if size is None or size > most else size for size in sizes]
-    return dict(zip(("detectable", "detectable_harm", "provable"), known, strict=True))
+    return [None if size is None or size > most else size for size in sizes]
 
 
 def _with_noninferiority(effect: Effect, found: Sequence[Pairs | Seeds | None], up: int) -> Effect:
