@@ -67,8 +67,9 @@ _ASIDE = re.compile(
     r" (?:to|with)|given that)\b.*",
     re.I | re.S,
 )
-    r"(?:is|are|has|have|had|gets?|makes?|equals?|gives?|leaves?|costs?|needs?|total(?:s|ing)?|comes? to|will"
-    r"|takes?)"
+_VERB = (
+    r"(?:is|are|has|have|had|gets?|makes?|equals?|gives?|leaves?|costs?|needs?|totals?|totaling|comes? to|will|takes?)"
+)
 _DETAIL = re.compile(
     r"\b(?:after|in|within|for|per|every|each|over|during|at|out of|of|with|by|from|on|than|when|if|until|before"
     r"|between|among|"

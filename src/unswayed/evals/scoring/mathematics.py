@@ -28,7 +28,8 @@ _UNIT = re.compile(
 )
 _LONG = {
     "millimeter": "mm", "centimeter": "cm", "meter": "m", "kilometer": "km", "inche": "in", "inch": "in", "foot": "ft",
-    "feet": "ft", "hour": "h", "minute": "min", "second": "s", "gram": "g", "kilogram": "kg", "mile": "mi", "yard": "yd",
+    "feet": "ft", "hour": "h", "minute": "min", "second": "s", "gram": "g", "kilogram": "kg", "mile": "mi",
+    "yard": "yd",
 }  # fmt: skip
 _BASED = re.compile(r"(\w+)_\{?(\d+)\}?")
 _LESS = {"<": False, r"\lt": False, r"\le": True, r"\leq": True, "≤": True, r"\leqslant": True}
