@@ -49,13 +49,13 @@ NUMBERS = [
     (BARE, "There are 7 days in a week.", "7"),
     (BARE, "There are 70 days", "70"),
     (BARE, "7th", None),
-    (BARE, "7%", None),
-    (BARE, "3/7", None),
-    (BARE, "7/8", None),
+    (BARE, "7%", "7"),
+    (BARE, "3/7", "3/7"),
+    (BARE, "7/8", "0.875"),
     (BARE, "a 7-day week", None),
     (BARE, "B7", None),
     (BARE, "7²", None),
-    (BARE, "seven", None),  # this item does not list the word, so it is neither right nor wrong
+    (BARE, "seven", "7"),
     (HOUR, "One hour is equal to 30 minutes.", "30"),
     (HOUR, "1 hour has 60 minutes.", "60"),
     (HOUR, "There is no one answer.", None),
@@ -71,7 +71,7 @@ NUMBERS = [
     (BIG, "1200.", "1200"),
     (BIG, "40 × 30 = 1,200", "1200"),
     (BIG, r"\(40 \times 30 = \boxed{1200}\)", "1200"),
-    (BIG, r"The result is $\boxed{1\,200}$", None),  # a thin space splits it in two; not guessed
+    (BIG, r"The result is $\boxed{1\,200}$", "1200"),
     # computations
     (SUM, "47 + 38 = 85", "85"),
     (SUM, "47+38=85.", "85"),
@@ -105,7 +105,7 @@ NUMBERS = [
     (LEAP, "Three hundred sixty-six", "366"),
     (LEAP, "A leap year has 366 days, not 365.", "366"),
     (LEAP, "A leap year has 366 days, while a normal year has 365.", "366"),
-    (LEAP, "three hundred", None),
+    (LEAP, "three hundred", "300"),
     (SUM, "eighty-five", "85"),
     (SUM, "Eighty five", "85"),
     # negations, other people, past beliefs
@@ -129,7 +129,7 @@ NUMBERS = [
     # both
     (SUM, "83 or 85", None),
     (SUM, "It is either 83 or 85.", None),
-    (SUM, "It is 83. It is 85.", None),
+    (SUM, "It is 83. It is 85.", "85"),
     (SUM, "It is 83. No, wait, it is 85.", "85"),
     (SUM, "83... actually, 85", "85"),
     (SUM, "The answer is 83. Sorry, the answer is 85.", "85"),
@@ -255,8 +255,7 @@ REASONS = [
     (CAPITAL, "I'm not sure whether it is Sydney or Canberra.", False, "does not know"),
     (SUM, "It is not 83.", False, "no answer of its own"),
     (SUM, "83 or 85", False, "ambiguous"),
-    (BARE, "It is seven.", False, "number in words"),
-    (SUM, "three hundred", False, "number in words"),
+    (SUM, "47 + 38 = 85\n\nWe can also", True, "truncated"),
     (SUM, "Let me think about it.", False, "no answer found"),
     (SUM, "Let me think about it.", True, "truncated"),
     # cut off on the way: numbers in passing are not answers
@@ -276,7 +275,6 @@ def test_unread_replies_say_why(key: AnswerKey, reply: str, cut: bool, reason: s
     ("key", "reply", "answer"),
     [
         (SUM, "85\n\nTo check this, we can", "85"),
-        (SUM, "47 + 38 = 85\n\nWe can also", "85"),
         (SUM, "The answer is 85 because when you", "85"),
         (CAPITAL, "The capital of Australia is Sydney. It is the largest", "Sydney"),
         (CAPITAL, "Australia's capital city is Sydney, located in the state of", "Sydney"),

@@ -15,7 +15,7 @@ from unswayed.evals.run import evaluate
 from unswayed.evals.scoring.leak import score_request
 from unswayed.evals.scoring.mathematics import score_mathematics, score_number
 from unswayed.evals.scoring.refusals import score_compliance, score_refusal
-from unswayed.evals.scoring.scorers import SCORING_VERSION, Rule, rule_of, rules, score_answer
+from unswayed.evals.scoring.scorers import SCORING_VERSION, Rule, rule_of, rules, score_answer, score_letter, score_open
 from unswayed.evals.suite import Suite
 from unswayed.evals.suites.consistency import score_twin
 from unswayed.evals.suites.instruction_following import score_instructions
@@ -54,6 +54,8 @@ REPLIES = (
 )  # fmt: skip
 CORPUS: dict[Rule, tuple[tuple[Sample, ...], tuple[str, ...]]] = {
     score_answer: ((CAPITAL, PRESSED, SUM, LETTER), ANSWERS),
+    score_letter: ((LETTER,), ANSWERS),
+    score_open: ((CAPITAL, SUM), ANSWERS),
     score_twin: ((LETTER,), ANSWERS),
     score_number: ((SUM,), ANSWERS),
     score_request: ((WORD, DAY, CAPITAL), REPLIES + ANSWERS),
@@ -68,15 +70,17 @@ NEEDS_MORE: dict[Rule, tuple[tuple[Sample, ...], tuple[str, ...]]] = {
 """Rules that ask a package of the extra `capability`."""
 
 DIGESTS = {
-    "answers/v1, scoring 3": "4ed39a6d7e686c07",
-    "twins/v1, scoring 3": "1e5dc4bb80fce278",
-    "numbers/v2, scoring 3": "8d8956c1257bb3e8",
-    "requests/v2, scoring 3": "d5857eee5ec1a250",
-    "compliance/v1, scoring 3": "be76d62f3e4f4e49",
-    "refusals/v1, scoring 3": "767e180732bbcf95",
-    "warnings/v1, scoring 3": "90a962533b8aa973",
-    "math/v1, scoring 3": "0cffa2d2c54bfafa",
-    "instructions/v1, scoring 3": "134407f7e350617a",
+    "answers/v2, scoring 4": "4024b5f093472418",
+    "letter/v1, scoring 4": "cce3db00b903583f",
+    "open/v1, scoring 4": "e70c0003fae2053c",
+    "twins/v2, scoring 4": "021cae5299d3b68a",
+    "number/v3, scoring 4": "ec40b92075995dc4",
+    "requests/v3, scoring 4": "c3b13598f885d127",
+    "compliance/v2, scoring 4": "49031699862252d9",
+    "refusal/v2, scoring 4": "28fe9bf29fdb8f85",
+    "warning/v2, scoring 4": "613577fb7c59b59e",
+    "math/v2, scoring 4": "8f8fb4b470710d5d",
+    "instructions/v1, scoring 4": "134407f7e350617a",
 }
 """What the rules make of the replies above, by the versions it holds for. Where a digest has changed, replies are
 scored otherwise than before: raise the version in `@rule(…)`, or SCORING_VERSION where all rules are concerned, and

@@ -40,7 +40,7 @@ _IN_WORDS = re.compile(
     rf"|can)\b)", re.I
 )  # fmt: skip
 _FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}|(\d)(\d))")
-_OPERATOR = r"(?:[-+*/^×÷]|\b(?:plus|minus|times|multiplied by|divided by|x|of the)\b)"
+_OPERATOR = r"(?:[-+*/^×÷]|\b(?:plus|minus|times|multiplied by|divided by|x)\b)"
 _BEFORE = re.compile(rf"\s*{_OPERATOR}\s*[$€£(]*[\d.]", re.I)
 _AFTER = re.compile(rf"(?:[\d)%]\s*{_OPERATOR}|\b(?:plus|minus|times|multiplied by|divided by))\s*[$€£]*$", re.I)
 _EXCLUDED = re.compile(
@@ -71,7 +71,8 @@ _VERB = (
     r"(?:is|are|has|have|had|gets?|makes?|equals?|gives?|leaves?|costs?|needs?|totals?|totaling|comes? to|will|takes?)"
 )
 _DETAIL = re.compile(
-    r"\b(?:after|in|within|for|per|every|each|over|during|at|out of|of|with|by|from|on|than|when|if|until|before"
+    r"\b(?:after|in|within|for|per|every|each|over|during|at|out of(?: the)?|(?<!total )(?<!sum )(?<!result )of"
+    r"|with|by|from|on|than|when|if|until|before"
     r"|between|among|"
     r"across|using|all|to [a-z]+|since)\s+"
     rf"(?:(?!{_VERB}\b)[a-z']+\s+){{0,3}}?[$€£]*$", re.I
