@@ -26,7 +26,7 @@ def score(
     from unswayed.core.files import dump_json, write_jsonl
     from unswayed.core.jsonl import read_lines
     from unswayed.core.printable import printable
-    from unswayed.evals.scoring.by_name import find, row_problems, verdict
+    from unswayed.evals.by_name import find, row_problems, verdict
 
     full, scores = find(rule)
     short = full.partition("/")[0]

@@ -220,7 +220,7 @@ def _lone(part: str) -> Fraction | None:
     found = [] if re.match(r"\s*(?:[-*•]\s|1[.)]\s|step\b)", part, re.I) else numbers(part)
     found = [n for n in found if not _set_aside(part, n)]
     rest = re.sub(r"\W|\d", " ", part[: found[0].start] + part[found[0].end :]).split() if len(found) == 1 else [""] * 9
-    return found[0].value if len(rest) <= 2 else None
+    return found[0].value if len(rest) <= 2 and not re.search(rf"\b{_VERB}\b", part, re.I) else None
 
 
 def _stated(text: str) -> Number:
