@@ -10,7 +10,7 @@ import re
 from unswayed.judges.base import Status
 from unswayed.judges.rubrics import Rubric
 from unswayed.judges.wrap import VERDICT
-from unswayed.readers.grammar import REFUSES
+from unswayed.readers.answers import REFUSES
 from unswayed.readers.text import plain, without_thinking
 
 _DRESS = " \t*_`#>"
