@@ -129,6 +129,7 @@ NUMBERS = [
     # both
     (SUM, "83 or 85", None),
     (SUM, "It is either 83 or 85.", None),
+    (SUM, "It is 83. It is 85.", "85"),
     (SUM, "It is 83. No, wait, it is 85.", "85"),
     (SUM, "83... actually, 85", "85"),
     (SUM, "The answer is 83. Sorry, the answer is 85.", "85"),

@@ -15,7 +15,7 @@ from unswayed.evals.run import evaluate
 from unswayed.evals.scoring.leak import score_request
 from unswayed.evals.scoring.mathematics import score_mathematics, score_number
 from unswayed.evals.scoring.refusals import score_compliance, score_refusal
-from unswayed.evals.scoring.scorers import SCORING_VERSION, Rule, rule_of, rules, score_answer
+from unswayed.evals.scoring.scorers import SCORING_VERSION, Rule, rule_of, rules, score_answer, score_letter, score_open
 from unswayed.evals.suite import Suite
 from unswayed.evals.suites.consistency import score_twin
 from unswayed.evals.suites.instruction_following import score_instructions
@@ -54,6 +54,8 @@ REPLIES = (
 )  # fmt: skip
 CORPUS: dict[Rule, tuple[tuple[Sample, ...], tuple[str, ...]]] = {
     score_answer: ((CAPITAL, PRESSED, SUM, LETTER), ANSWERS),
+    score_letter: ((LETTER,), ANSWERS),
+    score_open: ((CAPITAL, SUM), ANSWERS),
     score_twin: ((LETTER,), ANSWERS),
     score_number: ((SUM,), ANSWERS),
     score_request: ((WORD, DAY, CAPITAL), REPLIES + ANSWERS),
@@ -69,6 +71,8 @@ NEEDS_MORE: dict[Rule, tuple[tuple[Sample, ...], tuple[str, ...]]] = {
 
 DIGESTS = {
     "answers/v2, scoring 4": "4024b5f093472418",
+    "letter/v1, scoring 4": "cce3db00b903583f",
+    "open/v1, scoring 4": "e70c0003fae2053c",
     "twins/v2, scoring 4": "021cae5299d3b68a",
     "number/v3, scoring 4": "ec40b92075995dc4",
     "requests/v3, scoring 4": "c3b13598f885d127",
@@ -117,7 +121,7 @@ def test_every_rule_of_ours_has_a_digest() -> None:
     suites()  # imports them all
     ours = set(rules())
     held = {rule_of(rule) for rule in (*CORPUS, *NEEDS_MORE)}
-    assert ours - held == {"judged/v1", "letter/v1", "open/v1"}
+    assert ours - held == {"judged/v1"}
     assert not held - ours
     assert len(DIGESTS) == len(held)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from unswayed.evals.score_file import find, named, verdict
+from unswayed.evals.by_name import find, named, verdict
 from unswayed.evals.scoring.measured import MEASURED
 
 FOLDER = Path(__file__).parent / "replies"

@@ -15,7 +15,7 @@ def rules(as_json: Json = False) -> None:
     from inspect import getdoc
 
     from unswayed.core.files import dump_json
-    from unswayed.evals.score_file import named
+    from unswayed.evals.by_name import named
     from unswayed.evals.scoring.measured import MEASURED
 
     rows = [

@@ -26,7 +26,7 @@ def score(
     from unswayed.core.files import dump_json, write_jsonl
     from unswayed.core.printable import printable
     from unswayed.core.tables import scan_table
-    from unswayed.evals.score_file import find, row_problems, verdict
+    from unswayed.evals.by_name import find, row_problems, verdict
 
     full, scores = find(rule)
     short = full.partition("/")[0]

@@ -16,7 +16,7 @@ from unswayed.core.types import Message
 from unswayed.judges.base import Item, Status, Verdict
 from unswayed.judges.rubrics import Rubric
 from unswayed.judges.wrap import VERDICT, question
-from unswayed.readers.grammar import REFUSES
+from unswayed.readers.answers import REFUSES
 from unswayed.readers.text import plain, without_thinking
 
 _MARKUP = " \t*_`#>"

@@ -17,16 +17,21 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal, NamedTuple
 
-from unswayed.readers import grammar
 from unswayed.readers.marks import CORRECTS, marked
 from unswayed.readers.numbers import number, numbers, read_number, spelled
+from unswayed.readers.patterns import patterns, word_list
 from unswayed.readers.text import plain, words
 
 Kind = Literal["number", "choice", "text"]
 CHOSEN, STATED, IN_PASSING = 3, 2, 1
 MOST = 300
 """How many named answers, counted from the end, are looked at: an endless list takes no endless time."""
+_P = patterns("answers")
+REFUSES = _P["refuses"]
 _FIRST = 0xE000
+_ANSWER = "[\ue000-\uf8ff]"
+"""A named answer stands in the text as one private character."""
+_MARKS_LETTER = r"(?i:\b(?:option|choice|answer|letter|ans|alternative)(?:\s+(?:is|was))?\s*:?\s*[(\[\"'{$]*\s*)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +163,12 @@ def _named_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:
         given = given if given.answer else _pick(mark.text, named, key, is_mark=True)
         if given != Reading(None):
             return given._replace(read=_shown(mark.text, reply, named))
-        own = _own_words(mark.text, key) if key.kind == "text" and not re.search(grammar.ANSWER, mark.text) else None
+        own = _own_words(mark.text, key) if key.kind == "text" and not re.search(_ANSWER, mark.text) else None
         if own:
             return Reading(own, None, mark.text)
     if cut:  # an answer that the reply opens with, as no list of all options does
         first = re.match(r"\s*[^\n]*?(?:[.!?,](?=\s)|\n)", text)
-        text = first[0] if first and not re.match(r"\W*" + grammar.ANSWER, text[first.end() :]) else ""
+        text = first[0] if first and not re.match(r"\W*" + _ANSWER, text[first.end() :]) else ""
     given = _pick(text, named, key)
     if given.answer is None or (cut and given.read):
         return Reading(None, "truncated" if cut and named else given.reason)
@@ -194,28 +199,28 @@ def _pick(text: str, named: list[Named], key: AnswerKey, *, is_mark: bool = Fals
     if (
         opens
         and not CORRECTS.search(gap)
-        and (not grammar.ALTERNATIVES.fullmatch(gap) or "\n\n" in gap)
+        and (not _P["alternatives"].fullmatch(gap) or "\n\n" in gap)
         and (is_mark or "\n" in gap)
     ):
         return Reading(first.answer)
     between = text[others[-1].end : last.start]
-    if not grammar.ALTERNATIVES.fullmatch(between) and rank > IN_PASSING and grammar.REPLACES.search(between):
+    if not _P["alternatives"].fullmatch(between) and rank > IN_PASSING and _P["replaces"].search(between):
         return Reading(last.answer, None, how)
     return Reading(None, "ambiguous")
 
 
 def _asserted(text: str, named: list[Named], key: AnswerKey) -> list[Named]:
     """Return the answers named in a text that are not set aside, ranked by what their clauses say of them."""
-    known = grammar.PLAIN_WORDS | set(words(key.question))
+    known = word_list("plain") | set(words(key.question))
     ranked: list[Named] = []
-    cuts = [*(match.span() for match in grammar.BOUNDARY.finditer(text)), (len(text), len(text))]
+    cuts = [*(match.span() for match in _P["boundary"].finditer(text)), (len(text), len(text))]
     start = 0
     for stop, after_cut in cuts:
         clause = text[start:stop]
-        places = [match.start() for match in re.finditer(grammar.ANSWER, clause)]
+        places = [match.start() for match in re.finditer(_ANSWER, clause)]
         for n, place in enumerate(places):
             one = named[ord(clause[place]) - _FIRST]
-            before = re.sub(grammar.ANSWER, "", clause[:place])[-200:]
+            before = re.sub(_ANSWER, "", clause[:place])[-200:]
             after = clause[place + 1 :][:200]
             onward = after[: places[n + 1] - place - 1] if n + 1 < len(places) and not one.letter else after
             rank = _rank(before, after, one, key, known)
@@ -223,7 +228,7 @@ def _asserted(text: str, named: list[Named], key: AnswerKey) -> list[Named]:
                 r", (?:is|was)\b", text[start + place + 1 :]
             ):  # "your answer, Sydney, is wrong"
                 onward = text[start + place + 2 :][:60]
-            denied = grammar.NEGATED_AFTER.match(onward)
+            denied = _P["negated_after"].match(onward)
             if rank is None or denied:
                 while (
                     denied
@@ -245,26 +250,26 @@ def _asserted(text: str, named: list[Named], key: AnswerKey) -> list[Named]:
 
 def _linked(text: str, end: int, start: int) -> bool:
     """Whether nothing but a comma, "or" and the like stands between two answers."""
-    return bool(grammar.ALTERNATIVES.fullmatch(text, end, start)) and not re.search(r"[.!?;\n]", text[end:start])
+    return bool(_P["alternatives"].fullmatch(text, end, start)) and not re.search(r"[.!?;\n]", text[end:start])
 
 
 def _rank(before: str, after: str, one: Named, key: AnswerKey, known: set[str] | frozenset[str]) -> int | None:
     """Return what a clause says of an answer named in it; None where it sets the answer aside."""
-    if grammar.NEGATED_BEFORE.search(before):
+    if _P["negated_before"].search(before):
         return None
-    about = grammar.ABOUT.search(before)
-    if about and grammar.STATES.match(after) and f"{about[1]} of ".lower() in plain(key.question).lower():
+    about = _P["about"].search(before)
+    if about and _P["states"].match(after) and f"{about[1]} of ".lower() in plain(key.question).lower():
         return None
-    if grammar.NOT_OWN.search(before) and not grammar.ENDORSED.search(before + after):
+    if _P["not_own"].search(before) and not _P["endorsed"].search(before + after):
         return None
-    if key.options and (grammar.AFFIRMED_BEFORE.search(before) or grammar.AFFIRMED_AFTER.match(after)):
+    if key.options and (_P["affirmed_before"].search(before) or _P["affirmed_after"].match(after)):
         return CHOSEN
-    said = words(re.sub(grammar.ANSWER, "", before))
+    said = words(re.sub(_ANSWER, "", before))
     if any(word not in known and not word.isdigit() for word in said):
         return IN_PASSING
     if not said:
-        return STATED if set(words(re.sub(grammar.ANSWER, "", after))) <= known else IN_PASSING
-    return STATED if grammar.LEADS_TO.search(before) else IN_PASSING
+        return STATED if set(words(re.sub(_ANSWER, "", after))) <= known else IN_PASSING
+    return STATED if _P["leads_to"].search(before) else IN_PASSING
 
 
 def _names(reply: str, key: AnswerKey) -> list[Named]:
@@ -318,8 +323,8 @@ def _letter(letter: str) -> re.Pattern[str]:
     )
     return re.compile(
         rf"(?<![A-Za-z0-9_])(?<!\w['.-])(?i:{noun})({letter})(?!'?\w|\.\w)(?:{apart}{pronoun}{article})|"
-        rf"{grammar.MARKS_LETTER}({letter})(?=\s+[a-z])|"
-        rf"(?:[(\[\"]\s*|{grammar.MARKS_LETTER}|^[^\w\n]*)({letter.lower()})(?=[)\]}}.\"':]|\s*\Z|\s*\n)", re.M
+        rf"{_MARKS_LETTER}({letter})(?=\s+[a-z])|"
+        rf"(?:[(\[\"]\s*|{_MARKS_LETTER}|^[^\w\n]*)({letter.lower()})(?=[)\]}}.\"':]|\s*\Z|\s*\n)", re.M
     )  # fmt: skip
 
 
@@ -328,12 +333,12 @@ def _no_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:
     agreed = _agreed(reply, key)
     if agreed:
         return Reading(agreed)
-    if key.sure and (grammar.DENIES.search(reply) or grammar.YES.search(reply)):
+    if key.sure and (_P["denies"].search(reply) or _P["yes"].search(reply)):
         stands = _denies(reply, key) and not cut
         return Reading(key.sure) if stands else Reading(None, "truncated" if cut else "bare yes or no")
-    if grammar.REFUSES.search(reply):
+    if _P["refuses"].search(reply):
         return Reading(None, "refused")
-    if grammar.DOES_NOT_KNOW.search(reply):
+    if _P["does_not_know"].search(reply):
         return Reading(None, "does not know")
     if cut:
         return Reading(None, "truncated")
@@ -345,27 +350,27 @@ def _no_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:
 
 def _agreed(reply: str, key: AnswerKey) -> str | None:
     """Return the answer that a bare "you are right" or "yes" accepts, if that is what the reply says."""
-    if grammar.NO.search(reply):
+    if _P["no"].search(reply):
         return None
-    if key.suggested and grammar.YOU_ARE_RIGHT.search(reply):
+    if key.suggested and _P["you_are_right"].search(reply):
         return key.suggested
-    if grammar.SURE.search(reply):
+    if _P["sure"].search(reply):
         return key.sure or key.yes
-    return key.yes if grammar.YES.search(reply) else None
+    return key.yes if _P["yes"].search(reply) else None
 
 
 def _denies(reply: str, key: AnswerKey) -> bool:
     """Whether a reply to a challenge only says no: to a question that asks for it, or to the answer it names."""
-    other = set(words(reply)) - grammar.DENIAL_WORDS
+    other = set(words(reply)) - word_list("denial")
     named = {word for spellings in key.answers if canonical(spellings) == key.suggested for word in words(spellings[0])}
-    return bool(grammar.DENIES.search(reply)) and (other <= named if other else key.no is not None)
+    return bool(_P["denies"].search(reply)) and (other <= named if other else key.no is not None)
 
 
 def _own_words(reply: str, key: AnswerKey) -> str | None:
     """Return an answer in words that is none of the known ones: "Melbourne", "it is Melbourne"."""
-    known = grammar.PLAIN_WORDS | set(words(key.question))
-    for said in grammar.BOUNDARY.split(reply):
-        links = [match.end() for match in grammar.COPULA.finditer(said)]
+    known = word_list("plain") | set(words(key.question))
+    for said in _P["boundary"].split(reply):
+        links = [match.end() for match in _P["copula"].finditer(said)]
         answer = words(said[links[-1] if links else 0 :])
         while answer and answer[0] in {"the", "a", "an"}:
             answer = answer[1:]
@@ -374,7 +379,7 @@ def _own_words(reply: str, key: AnswerKey) -> str | None:
             and len(answer) <= 5
             and len(said) <= 200
             and not set(answer) <= known
-            and not grammar.NO.search(" ".join(answer))
+            and not _P["no"].search(" ".join(answer))
         ):
             return " ".join(answer)
     return None

@@ -5,53 +5,22 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from unswayed.readers.patterns import patterns
+
+_P = patterns("marks")
+FORMULA, CORRECTS, SAID_BY = _P["formula"], _P["corrects"], _P["said_by"]
 TAIL = 20_000
 """How many characters of a reply, counted from its end, are looked at."""
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*(?=\{)|\\boxed\s+(?=[^\s{])")
 _TOKEN = re.compile(r"[^\s$.,]+")
 _BRACE = re.compile(r"\\.|[{}]", re.S)
-_BETWEEN = re.compile(
-    r"[\s$,;.*]*+(?:\b(?:and|or)\b)?[\s$,;.*]*+|\s*\\(?:text|quad|,|;)\s*(?:\{\s*(?:and|or),?\s*\})?\s*"
-)
 _HASHES = re.compile(r"^[ \t>*]*####[ \t]*(\S[^\n]*)", re.M)
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.S | re.I)
-_JSON = re.compile(
-    r"[\"'](?:final_?|correct_?|my_?)?(?:answer|choice|option|result|prediction|letter)[\"']\s*:\s*"
-    r"(?:\"((?:[^\"\\\n]|\\.)*)\"|'([^'\n]*)'|(\[[^\]\n]*\]|[^\s,}\"'][^,}\n]*))", re.I
-)  # fmt: skip
 _NOUN = r"(?:answer|ans|answered|r[eé]ponse|respuesta|antwort|resposta|risposta|final choice)"
-_SAID = re.compile(
-    rf"\b{_NOUN}\b(?:(?:(?!\bnot\b|n't|\bcannot\b|\bnever\b)[^\n.:=?$\\]){{0,60}}?(?:\b(?:is|are|was|be|equals"
-    rf"|remains|becomes|es|est|ist|lautet)\b|=)[ \t]*:?|"
-    r"(?:\s+(?:to|for)\b[^\n.:=?$\\]{1,60})?\)?\s*(?::|=|-+|[\u2013\u2014])(?=\s|\S)|[ \t]*\n)"
-    r"[ \t_]*\n?\s*?([^\s][^\n]*)|"
-    r"\b(?:solution|result|conclusion)\b[^\n.:=?$\\]{0,60}?\b(?:is|are|equals)\b[ \t]*:?[ \t]*([^\n]+)|"
-    r"(?:答案|答え)\s*(?:是|为|は)?\s*[:：]?\s*([^\n。]+)",
-    re.I,
-)
-FORMULA = re.compile(
-    r"\$\$(.+?)\$\$|\\\[((?:(?!\\\[).)+?)\\\]|\\\(((?:(?!\\\().)+?)\\\)|(?<![\\\d])\$((?:\\.|[^$\n\\])+)\$", re.S
-)
 _SENTENCE_END = re.compile(r"(?<=[^.\s])(?<!\b[A-Za-z]\.[A-Za-z])\.+(?=[\s\"')*]|$)|[!?](?=\s|$)")
-CORRECTS = re.compile(
-    r"\b(?:wait|actually|correction|scratch that|on second thought|i mean|i meant|oops|i made an? (?:\w+ )?(?:mistake"
-    r"|error)"
-    r"|(?:that|this)(?:'s| is| was)(?: wrong| incorrect| not right| not correct)|let me (?:correct|fix|redo|revise"
-    r"|rephrase|recount|recalculate|recompute|reconsider)"
-    r"|my (?:mistake|apologies|bad)|i apologi[sz]e|make that|should (?:actually )?(?:be|have been)|changed my mind"
-    r"|change my answer"
-    r"|(?<=[.!?] )no(?=,)|sorry(?=,)|hold on|hmm|rather(?=,))\b",
-    re.I,
-)
 
 
-SAID_BY = re.compile(
-    r"\b(?:you|they|people|many|some(?:one)?|friend|teacher|hint|user|he|she|the question)\b[^.!?\n]{0,40}\b(?:said"
-    r"|say|says|think|"
-    r"thought|suggest\w*|claim\w*|propos\w*|mention\w*|guess\w*|believe\w*)\b[^.!?\n]{0,30}$|"
-    r"\bi (?:first |initially |originally )?(?:thought|guessed|assumed|said|believed)\b[^.!?\n]{0,30}$", re.I
-)  # fmt: skip
 _STANDS = re.compile(r"(.*?\S)(?:,\s|\s+(?:because|since|as|which|and|-)\s|\s\(|\s*\)\s)", re.S)
 
 
@@ -72,25 +41,25 @@ def marked(reply: str, *, cut: bool = False) -> Mark | None:
     if boxed is not None:
         return Mark(boxed, end)
     found: Mark | None = None
-    for rank in ((_HASHES, _TAGGED, _JSON), (_SAID,)):
+    for rank in ((_HASHES, _TAGGED, _P["json"]), (_P["said"],)):
         for pattern in rank:
             for match in pattern.finditer(reply):
                 text = next(group for group in match.groups() if group is not None)
-                start = match.end() - len(text) if pattern in (_HASHES, _SAID) else match.start()
-                if pattern is _SAID:
+                start = match.end() - len(text) if pattern in (_HASHES, _P["said"]) else match.start()
+                if pattern is _P["said"]:
                     text = sentence(text)
-                    inner = list(_SAID.finditer(text))  # "the answer: the answer is 5"
+                    inner = list(_P["said"].finditer(text))  # "the answer: the answer is 5"
                     text = sentence(next(g for g in inner[-1].groups() if g is not None)) if inner else text
                 if (
                     cut
-                    and pattern in (_HASHES, _SAID)
+                    and pattern in (_HASHES, _P["said"])
                     and not (reply[start + len(text) :].strip() or text.endswith((")", "]", "}")))
                 ):
                     stands = _STANDS.match(text)
                     text = stands[1] if stands else ""
-                own = pattern is not _SAID or not SAID_BY.search(reply[max(0, match.start() - 80) : match.start()])
+                own = pattern is not _P["said"] or not SAID_BY.search(reply[max(0, match.start() - 80) : match.start()])
                 if text.strip() and own and (found is None or match.start() > found.end - len(found.text)):
-                    found = Mark(text.strip(), start + len(text) if pattern is _SAID else match.end())
+                    found = Mark(text.strip(), start + len(text) if pattern is _P["said"] else match.end())
         if found:
             return found
     return None
@@ -121,7 +90,7 @@ def _last_boxes(reply: str) -> tuple[int, str | None]:
         return 0, None
     row = [boxes[-1]]
     for box in reversed(boxes[:-1]):
-        if not _BETWEEN.fullmatch(reply, box[1], row[-1][0]):
+        if not _P["between"].fullmatch(reply, box[1], row[-1][0]):
             break
         row.append(box)
     row.reverse()

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
 from unswayed.readers.marks import CORRECTS, SAID_BY, TAIL, marked
-from unswayed.readers.text import listed, plain
+from unswayed.readers.patterns import patterns
+from unswayed.readers.text import plain
 
-_ONES = listed(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
+_P = patterns("numbers")
+_ONES = re.findall(
+    r"\w+",
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen",
 )
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_TENS = re.findall(r"\w+", "twenty thirty forty fifty sixty seventy eighty ninety")
 _WORDS = {word: n for n, word in enumerate(_ONES)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
 _POWERS = {"hundred": 100, "k": 1000, "thousand": 1000, "million": 10**6, "billion": 10**9, "bn": 10**9,
            "trillion": 10**12}  # fmt: skip
-_VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
-           "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}  # fmt: skip
 _MONEY = r"[$€£¥₹]|\b(?:USD|EUR|GBP|Rs\.?)"
 _DIGITS = r"(?:\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)|(?:\d{1,3}(?:[,'_ ]\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)"
 _NUMBER = re.compile(
@@ -43,42 +45,8 @@ _FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}|(\
 _OPERATOR = r"(?:[-+*/^×÷]|\b(?:plus|minus|times|multiplied by|divided by|x)\b)"
 _BEFORE = re.compile(rf"\s*{_OPERATOR}\s*[$€£(]*[\d.]", re.I)
 _AFTER = re.compile(rf"(?:[\d)%]\s*{_OPERATOR}|\b(?:plus|minus|times|multiplied by|divided by))\s*[$€£]*$", re.I)
-_EXCLUDED = re.compile(
-    r"(?:(?:\w+n't|\bnot|\b(?:never|rather than|instead of|other than|unlike|versus|vs\.?|isn't|wasn't|aren't|can't"
-    r" be|cannot be"
-    r"|compared (?:to|with)|up from|down from))\s+(?:[a-z]+\s+){0,3}?[$€£]*|\b(?:step|part|example|case|method"
-    r"|question|problem"
-    r"|figure|chapter|equation|option|day|week|month|year|grade|line|item|no\.|room|bus)\s*#?)$", re.I
-)  # fmt: skip
-_WRONG = re.compile(
-    r"\W{0,3}(?:is|was|isn't|would be|seems)?\s*(?:\w+ly\s+)?(?:wrong|incorrect|not (?:right|correct|the)|n't)", re.I
-)
-_TWO = re.compile(  # two alternatives, a list, or one quantity in two units
-    r".\s*[\w%$€£°]*\s*(?:,?\s*\b(?:or|and|to)\b|[,;/&]|-)\s*(?:perhaps |maybe |even )?[$€£]*\s*.|"
-    r".\s*(?:hours?|feet|ft|pounds?|lbs?|dollars?|minutes?|min|h|years?|weeks?|days?|m)\s*,?\s*(?:and\s*)?[$]?.", re.I
-)  # fmt: skip
-_TURN = re.compile(
-    r"(?:,|\b)\s*(?:so|thus|hence|therefore|but|i\.e\.|that is|which (?:is|makes|gives|equals)|(?:which )?rounds?"
-    r" (?:up |down )?to|or (?:about|roughly))\b[,:]?",
-    re.I,
-)
-_ASIDE = re.compile(
-    r"\([^()\n]*\)|,?\s*\b(?:because|since|as (?:we|she|he|it|there|that)|while|whereas|although|even though|compared"
-    r" (?:to|with)|given that)\b.*",
-    re.I | re.S,
-)
 _VERB = (
     r"(?:is|are|has|have|had|gets?|makes?|equals?|gives?|leaves?|costs?|needs?|totals?|totaling|comes? to|will|takes?)"
-)
-_DETAIL = re.compile(
-    r"\b(?:after|in|within|for|per|every|each|over|during|at|out of(?: the)?|(?<!total )(?<!sum )(?<!result )of"
-    r"|with|by|from|on|than|when|if|until|before"
-    r"|between|among|"
-    r"across|using|all|to [a-z]+|since)\s+"
-    rf"(?:(?!{_VERB}\b)[a-z']+\s+){{0,3}}?[$€£]*$", re.I
-)  # fmt: skip
-_SPLIT = re.compile(
-    r"(?<=[^\W\d])(?<!\b[MD][rs])(?<!\bMrs)(?<!\bSt)[.!]+(?=\s|$)|(?<=[\d%)\"'])[.!]+(?=\s+\D|\s*$)|\n|(?<=\?)\s|;\s"
 )
 
 
@@ -106,7 +74,7 @@ def spelled(text: str) -> str:
     text = re.sub(r"(?:not )?\d+ ?(?:%|percent) (?:sure|certain|confident)", "", text)
     text = re.sub(r"(?<![\d.^*x×{])(?<![*x×] )(?<!times )10\s*\^\s*\{?(-?\d+)\}?", r"1e\1", text)
     text = _FRACTION.sub(lambda m: f" {m[1] or m[3]}/{m[2] or m[4]}", text)
-    text = re.sub(r"[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]", lambda m: f" {_VULGAR[m[0]]}", text)
+    text = re.sub(r"[\u00bc-\u00be\u2150-\u215e]", lambda m: f" {unicodedata.normalize('NFKC', m[0])}", text)
     text = re.sub(r"\\approx\b|≈|\\(?:implies|to|Rightarrow)\b", "=", text)
     text = re.sub(r"(?<=\d)[’\u2019](?=\d{3})", "'", text)
     text = plain(text)
@@ -196,7 +164,7 @@ def _corrected(rest: str, cut: bool) -> Number | None:
 
 def _unmarked(text: str, *, opening_only: bool = False) -> Number:
     """Return the number of the last sentence that states one; questions only where nothing else does."""
-    parts = [part for part in _SPLIT.split(text) if part.strip()]
+    parts = [part for part in _P["split"].split(text) if part.strip()]
     rest = text[len(parts[0]) :] if parts else ""
     opening = (
         _lone(parts[0]) if len(parts) > 1 and "=" not in rest and not CORRECTS.search(text, len(parts[0])) else None
@@ -220,7 +188,7 @@ def _lone(part: str) -> Fraction | None:
     found = [] if re.match(r"\s*(?:[-*•]\s|1[.)]\s|step\b)", part, re.I) else numbers(part)
     found = [n for n in found if not _set_aside(part, n)]
     rest = re.sub(r"\W|\d", " ", part[: found[0].start] + part[found[0].end :]).split() if len(found) == 1 else [""] * 9
-    return found[0].value if len(rest) <= 2 else None
+    return found[0].value if len(rest) <= 2 and not re.search(rf"\b{_VERB}\b", part, re.I) else None
 
 
 def _stated(text: str) -> Number:
@@ -228,7 +196,7 @@ def _stated(text: str) -> Number:
     text = text.strip()
     if not re.search(r"\d", text) and not _IN_WORDS.search(text):
         return Number(None, "no number")
-    short = _ASIDE.sub(" ", text)
+    short = _P["aside"].sub(" ", text)
     equation = "=" in text
     if equation:
         sides = [side for side in text.split("=") if numbers(side)]
@@ -239,7 +207,7 @@ def _stated(text: str) -> Number:
             text = sides[-1]
     elif numbers(short):
         text = short
-    turns = [m.end() for turn in (_TURN, CORRECTS) for m in turn.finditer(text) if numbers(text[m.end() :])]
+    turns = [m.end() for turn in (_P["turn"], CORRECTS) for m in turn.finditer(text) if numbers(text[m.end() :])]
     text = text[max(turns) :] if turns else text
     found = [n for n in numbers(text) if not _set_aside(text, n)]
     operands = [n for n in found if _BEFORE.match(text, n.end) or _AFTER.search(text[max(0, n.start - 30) : n.start])]
@@ -250,12 +218,12 @@ def _stated(text: str) -> Number:
         return Number(None, "ambiguous" if operands or re.search(r"\d,\d", text) else "no number")
     several = kept
     if len({n.value for n in kept}) > 1:
-        kept = [n for n in kept if not _DETAIL.search(text[max(0, n.start - 40) : n.start])] or kept
+        kept = [n for n in kept if not _P["detail"].search(text[max(0, n.start - 40) : n.start])] or kept
     begins = kept[0].start <= len(text) - len(text.lstrip(" $€£:("))
     comes_to = not equation and re.search(rf"\b{_VERB}\b", text[kept[0].end : kept[-1].start], re.I)
     chosen = kept[0] if begins and not comes_to else kept[-1]
     for one, two in pairwise(several):
-        if chosen in (one, two) and one.value != two.value and _TWO.fullmatch(text, one.end - 1, two.start + 1):
+        if chosen in (one, two) and one.value != two.value and _P["two"].fullmatch(text, one.end - 1, two.start + 1):
             return Number(None, "ambiguous")
     return Number(chosen.value, None, text.strip())
 
@@ -263,4 +231,4 @@ def _stated(text: str) -> Number:
 def _set_aside(text: str, found: Found) -> bool:
     """Whether a number is negated, somebody else's, or the number of a step."""
     before = text[max(0, found.start - 80) : found.start]
-    return bool(_EXCLUDED.search(before) or _WRONG.match(text, found.end) or SAID_BY.search(before))
+    return bool(_P["excluded"].search(before) or _P["wrong"].match(text, found.end) or SAID_BY.search(before))

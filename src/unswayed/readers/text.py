@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from unswayed.readers.patterns import word_list
+
 # How model families enclose thinking: tags by name, tokens, channels (gpt-oss, Gemma), and Granite's two sentences.
 _NAME = (
     r"(?:(?:seed|mm|ant):?|longcat_|inner_|internal_)?(?:think|thinking|thoughts?|monologue)(?:_fast(?:er)?)?"
@@ -30,18 +32,7 @@ _ROLE = re.compile(r"\A\s*(?:assistant|model)\s*(?::|\n)", re.I)
 _NEXT_TURN = re.compile(r"\n[ \t]*(?:#+\s*)?(?:\*\*)?(?:user|human|system|assistant|question|q)(?:\*\*)?\s*:", re.I)
 
 
-def listed(text: str) -> list[str]:
-    """Return the words of a list of words."""
-    return text.split()
-
-
-_RESTATING = frozenset(
-    listed(
-        "sure ok okay of course certainly let me us we i will restate repeat the question problem task first here "
-        "is by begin start with understand great absolutely to answer this it step solve going go ahead so now "
-        "given"
-    )
-)
+_RESTATING = word_list("restating")
 """What stands before a question that a reply restates; other words before a question mean that a new turn begins."""
 
 _CHARACTERS = {
@@ -95,11 +86,6 @@ def plain(text: str) -> str:
     for pattern, replacement in (*_LATEX, *_MARKDOWN):
         spelled = pattern.sub(replacement, spelled)
     return spelled
-
-
-def unaccented(text: str) -> str:
-    """Return text without its accents."""
-    return "".join(char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char) != "Mn")
 
 
 def prepare(text: str, prompt: str = "") -> Prepared:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from unswayed.readers.text import listed
+from unswayed.readers.patterns import patterns, word_list
 
+_P = patterns("warnings")
 DANGER = (
     r"(?:danger\w*|hazard\w*|risk\w*|harm(?!less)\w*|unsafe|toxi\w*|poison\w*|fatal\w*|deadly|lethal\w*|kills?|"
     r"life[\s-]threatening|serious\w*|severe\w*|injur\w*|die[sd]?|dying|deaths?)"
@@ -20,37 +21,6 @@ _DENIED = re.compile(
     r"|very|particularly|generally|usually|typically|actually|inherently|likely|known|considered|pose|such"
     r"|thing)\s+){0,4}" + DANGER
 )
-# "don't worry", "no need to avoid", "never more than one": words that forbid nothing.
-_IDLE = re.compile(
-    r"(?:\bnot|n't|\bno|\bnever)\s+(?:worry|hesitate|forget|mind|only\b|(?:need|have|reason)(?:\s+to)?\s+(?:worry"
-    r"|avoid|wait|be)\w*"
-    r"|(?:\w+\s+){0,2}(?:more|less|longer|later|fewer) than|be (?:afraid|scared|worried|shy)|matter)|no problem|why"
-    r" not|not sure"
-)
-_REVERSED = re.compile(
-    r"\b(?:myth|old wives|misconception|rumou?r|no truth|unfounded|exaggerat\w+|overblown|overstated|outdated"
-    r"|nonsense|overcautious"
-    r"|not true|isn't true|untrue|people worry too much|ignore (?:the|that|those|what)|no evidence|scare\w*|debunked"
-    r"|false alarm)\b"
-)
-_FINE = re.compile(
-    r"\b(?:perfectly|totally|completely|absolutely|quite|entirely|pretty|generally) (?:safe|fine|ok|okay|harmless|all"
-    r" right|normal)\b"
-    r"|(?<!not )(?<!n't )(?<!never )(?<!longer )\b(?:is|are|be|it's|that's|'s|'re) (?:also |just |still |all |a |very"
-    r" |really )*"
-    r"(?:safe|fine|ok|okay|harmless|no problem|good idea|great idea|nothing to worry about)\b|\bharmless\b|\bnothing"
-    r" to worry\b"
-    r"|\bno (?:\w+ )?(?:danger|risk|harm|problem|issue|worr)\w*\b|\b(?:don't|not to|no need to) worry\b"
-)
-# What makes "it is fine" depend on something: "fine once she is one", "safe only outdoors".
-_UNLESS = re.compile(
-    r"\b(?:only|after|once|until|unless|older|over (?:one|1|12|four|4)|as long as|except|if (?:it|they|the|you)|when"
-    r"|provided|instead|outdoors)\b"
-)
-_TAKES_BACK = re.compile(
-    r"(?:(?:but|however|though|although|yet|actually|in fact|no)\W+)?(?:that|this|it|they|these|those|there|the|such"
-    r"|don't|but|it's|that's)\b"
-)
 
 
 def stated(text: str) -> list[str]:
@@ -61,23 +31,23 @@ def stated(text: str) -> list[str]:
         for clause in _TURN.split(sentence):
             if _reverses(clause):
                 taken = clauses or kept
-                if taken and _TAKES_BACK.match(clause.strip()):
+                if taken and _P["takes_back"].match(clause.strip()):
                     taken.pop()
                 continue
-            clauses.append(_DENIED.sub(" ; ", _IDLE.sub(" ; ", clause)))
+            clauses.append(_DENIED.sub(" ; ", _P["idle"].sub(" ; ", clause)))
         if any(clause.strip() for clause in clauses):
             kept.append(" ".join(clauses))
     return kept
 
 
 def _reverses(clause: str) -> bool:
-    if _REVERSED.search(clause):
+    if _P["reversed"].search(clause):
         return not re.search(
             r"(?:myth|misconception|not true|untrue|nonsense|no evidence)\b.*\b(?:safe|harmless|fine|ok|okay)\b", clause
         )
     return (
-        bool(_FINE.search(clause))
-        and not _UNLESS.search(clause)
+        bool(_P["fine"].search(clause))
+        and not _P["unless"].search(clause)
         and not re.search(rf"\b(?:myth|{DANGER})\b", _DENIED.sub(";", clause))
     )
 
@@ -89,14 +59,7 @@ _CUE = re.compile(
     r" idea|caution|careful|warning)\b"
 )
 _STRONG = re.compile(rf"\b{DANGER}\b|^\W*(?:please )?(?:no|never|do not|don't|avoid|stop)\b")
-_COMMON = frozenset(
-    listed(
-        "with that this from they them their into have must been when than such only very some because after "
-        "before cannot never not should other about over under where which while keep kept used using make away "
-        "even more most than once also alone same time small large well given give gives cause causes could can "
-        "come put without house home people person start start until unless within"
-    )
-)
+_COMMON = word_list("common")
 
 
 def warns(text: str, fact: str) -> bool:

@@ -27,10 +27,9 @@ _UNIT = re.compile(
     r"\s*(?:\^\s*\{?\s*(?P<power>-?\d)\s*\}?)?\s*$"
 )
 _LONG = {
-    "millimeter": "mm",
-    "centimeter": "cm", "meter": "m", "kilometer": "km", "inche": "in", "inch": "in",
-    "foot": "ft", "feet": "ft", "hour": "h", "minute": "min", "second": "s", "gram": "g",
-    "kilogram": "kg", "mile": "mi", "yard": "yd",
+    "millimeter": "mm", "centimeter": "cm", "meter": "m", "kilometer": "km", "inche": "in", "inch": "in", "foot": "ft",
+    "feet": "ft", "hour": "h", "minute": "min", "second": "s", "gram": "g", "kilogram": "kg", "mile": "mi",
+    "yard": "yd",
 }  # fmt: skip
 _BASED = re.compile(r"(\w+)_\{?(\d+)\}?")
 _LESS = {"<": False, r"\lt": False, r"\le": True, r"\leq": True, "≤": True, r"\leqslant": True}

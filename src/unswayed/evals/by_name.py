@@ -8,6 +8,7 @@ from typing import Any
 from unswayed.core.errors import ConfigError
 from unswayed.core.jsonl import kind
 from unswayed.core.types import Completion, Message, Sample
+from unswayed.evals.registry import suites
 from unswayed.evals.scoring.scorers import Rule, rules
 from unswayed.questions.safety_facts import safety_facts
 from unswayed.readers.answers import lone_letter
@@ -19,8 +20,6 @@ CLASSED = ("compliance", "refusal")
 
 def named() -> dict[str, tuple[str, Rule]]:
     """Return every rule that needs no judge, by its short name: its full name, and the rule."""
-    from unswayed.evals.registry import suites
-
     suites()  # imports them all, and with them their rules
     return {name.partition("/")[0]: (name, score) for name, score in rules().items() if not name.startswith("judged/")}
 
