@@ -1,0 +1,1 @@
+"""What changed between two models, and what will: verdicts that a reviewer can recompute."""
