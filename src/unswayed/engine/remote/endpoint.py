@@ -109,7 +109,8 @@ def _completion(content: bytes) -> Completion:
     text = message.get("content") or message.get("refusal") or ""
     if not isinstance(text, str):
         raise Failed("the answer holds no text", again=True)
-    usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
+    usage = answer.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
     return Completion(text, _FINISH[finish], _count(usage.get("completion_tokens")), _count(usage.get("prompt_tokens")))
 
 
