@@ -1,4 +1,4 @@
-"""The five terms against independent computations: exact fractions, an enumerated tabular world, and edges of real logs."""
+"""The five terms against independent computations: exact fractions, an enumerated world, and edges of real logs."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def by_definition(training: list[TrainRow], evaluation: list[EvalRow]) -> dict[s
     kept = sum(one["r"] for one in every)  # type: ignore[misc]
     label = sum(one["rl"] for one in every) / kept if kept else None  # type: ignore[misc]
     change = mean(one["a"] - one["b"] for one in every if one["a"] is not None)  # type: ignore[operator]
-    assert b is not None and q is not None and chosen is not None
+    assert b is not None
+    assert q is not None
+    assert chosen is not None
     return {
         "drift": q - b,
         "selection": chosen - q,
@@ -99,7 +101,9 @@ def test_every_term_equals_exact_arithmetic_and_they_add_up(world: tuple[list[Tr
     for name, expected in by_definition(*world).items():
         term = made.terms[name]
         if expected is None:
-            assert term.estimate is None and term.interval is None and term.note
+            assert term.estimate is None
+            assert term.interval is None
+            assert term.note
         else:
             assert term.estimate == pytest.approx(float(expected), abs=1e-12)
             assert term.interval is None or term.interval[0] <= term.estimate <= term.interval[1]
@@ -177,7 +181,8 @@ def test_prompts_that_were_dropped_and_not_asked_again_change_no_other_term() ->
     evaluation = [EvalRow("z", (1.0, 0.0), (1.0, 0.0))]
     whole, part = decompose([*kept, *asked], evaluation), decompose([*kept, *silent], evaluation)
     assert estimates(whole) == pytest.approx(estimates(part))
-    assert part.terms["filter"].estimate == -0.5 and part.terms["generalisation"].estimate == 0
+    assert part.terms["filter"].estimate == -0.5
+    assert part.terms["generalisation"].estimate == 0
     assert any("not asked after training" in note for note in part.notes)
 
 
@@ -194,8 +199,10 @@ def test_unscored_outcomes_enter_no_mean_and_are_counted() -> None:
         "no scored outcome before training", "the chosen candidate is unscored", "no scored candidate",
     }  # fmt: skip
     assert dict(made.train.unscored) == {"before": 2, "candidates": 2}
-    assert made.rates["before"] == 1 and made.rates["candidates"] == 0.5
-    assert made.evaluation.ids == ("y",) and dict(made.evaluation.unscored) == {"before": 1, "after": 1}
+    assert made.rates["before"] == 1
+    assert made.rates["candidates"] == 0.5
+    assert made.evaluation.ids == ("y",)
+    assert dict(made.evaluation.unscored) == {"before": 1, "after": 1}
     assert any("label whose outcome is unscored" in note for note in made.notes)
 
 
@@ -204,12 +211,16 @@ def test_shared_prompts_are_counted_and_resampled_together() -> None:
     same = [EvalRow(f"p{i}", (float(i % 2),), (1.0,)) for i in range(40)]
     other = [EvalRow(f"q{i}", (float(i % 2),), (1.0,)) for i in range(40)]
     together, apart = decompose(training, same), decompose(training, other)
-    assert together.shared == 40 and apart.shared == 0
+    assert together.shared == 40
+    assert apart.shared == 0
     # The same prompts change in both, so what generalises is zero in every resample.
     limits = together.terms["generalisation"].interval
-    assert limits is not None and max(map(abs, limits)) < 0.1
+    assert limits is not None
+    assert max(map(abs, limits)) < 0.1
     wide = apart.terms["generalisation"].interval
-    assert wide is not None and wide[0] < -0.15 and wide[1] > 0.15
+    assert wide is not None
+    assert wide[0] < -0.15
+    assert wide[1] > 0.15
 
 
 def test_processing_and_memorisation_are_parts_of_their_own() -> None:
@@ -247,7 +258,9 @@ def test_a_known_judge_error_is_taken_out_of_every_term_in_each_arm() -> None:
     few = {arm: ErrorRate(e.sensitivity, 20, e.specificity, 20) for arm, e in arms.items()}
     narrow, wide = (made.terms["total"].interval, decompose(judged, seen_eval, errors=few, replicates=400))
     limits = wide.terms["total"].interval
-    assert narrow and limits and limits[1] - limits[0] > narrow[1] - narrow[0]
+    assert narrow
+    assert limits
+    assert limits[1] - limits[0] > narrow[1] - narrow[0]
 
 
 def audits(count: int, prompts: int = 150) -> dict[str, tuple[float, float]]:
@@ -290,7 +303,9 @@ def drawn_world(number: int, prompts: int) -> tuple[list[TrainRow], list[EvalRow
         p = float(rng.choice(LEVELS))
         pool = draw(p + 0.05, 2)
         best = pool.index(max(pool))
-        training.append(row(f"t{place}", draw(p, 3), pool, best, bool(rng.random() < 0.5 + 0.5 * (p + 0.05)), draw(p + 0.1, 3)))
+        training.append(
+            row(f"t{place}", draw(p, 3), pool, best, bool(rng.random() < 0.5 + 0.5 * (p + 0.05)), draw(p + 0.1, 3))
+        )
         p = float(rng.choice(LEVELS))
         evaluation.append(EvalRow(f"e{place}", draw(p, 2), draw(p, 2)))
     return training, evaluation
@@ -315,7 +330,9 @@ def test_structural_zeros_have_no_width_and_observed_zeros_do() -> None:
     made = decompose(single, [EvalRow(f"q{i}", (0.0,), (0.0,)) for i in range(20)])
     assert made.terms["selection"].interval == (0.0, 0.0) == made.terms["filter"].interval
     limits = made.terms["total"].interval
-    assert limits is not None and limits[0] < -0.1 and limits[1] > 0.1
+    assert limits is not None
+    assert limits[0] < -0.1
+    assert limits[1] > 0.1
 
 
 def written(folder: Path, name: str, rows: list[Any]) -> Path:
@@ -345,7 +362,7 @@ GOOD = {"prompt_id": "a", "before": [0, 1], "candidates": [1, 0], "chosen": 0, "
 )
 def test_bad_rows_are_named_by_line_and_field(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     path = written(tmp_path, "t.jsonl", [GOOD, {**GOOD, **change}, GOOD])
-    with pytest.raises(DataError, match="t.jsonl:2") as error:
+    with pytest.raises(DataError, match=r"t\.jsonl:2") as error:
         read_training(path)
     assert said in str(error.value)
 
@@ -355,7 +372,7 @@ def test_missing_fields_torn_lines_and_empty_files_are_errors_too(tmp_path: Path
         path = written(tmp_path, "t.jsonl", [{key: value for key, value in GOOD.items() if key != name}])
         with pytest.raises(DataError, match=f"t.jsonl:1: {name}: missing"):
             read_training(path)
-    with pytest.raises(DataError, match="e.jsonl:2"):
+    with pytest.raises(DataError, match=r"e\.jsonl:2"):
         read_evaluation(written(tmp_path, "e.jsonl", [{"prompt_id": 1, "before": [], "after": []}, "{"]))
     with pytest.raises(DataError, match="has no rows"):
         read_evaluation(written(tmp_path, "e.jsonl", []))
@@ -373,7 +390,8 @@ def test_the_command_prints_terms_in_rates(tmp_path: Path) -> None:
     evaluation = written(tmp_path, "e.jsonl", [{"prompt_id": i, "before": [0], "after": [i % 2]} for i in range(20)])
     code, said = command("decompose", str(train), str(evaluation), "--json")
     found = json.loads(said)
-    assert code == 0 and set(found["terms"]) == set(TERMS)
+    assert code == 0
+    assert set(found["terms"]) == set(TERMS)
     assert found["terms"]["total"]["estimate"] == 0.5
     assert len(found["terms"]["total"]["interval"]) == 2
     assert math.isclose(sum(found["terms"][name]["estimate"] for name in TERMS[:-1]), 0.5, abs_tol=1e-12)

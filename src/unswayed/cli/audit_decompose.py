@@ -17,7 +17,8 @@ def decompose(
     training: Annotated[Path, typer.Argument(help="Training log: prompt_id, before, candidates, chosen, kept, after.")],
     evaluation: Annotated[Path, typer.Argument(help="Evaluation log: prompt_id, before, after.")],
     fresh: Annotated[
-        Path | None, typer.Option("--fresh", help="As the evaluation log, for new prompts of the training distribution.")
+        Path | None,
+        typer.Option("--fresh", help="As the evaluation log, for new prompts of the training distribution."),
     ] = None,
     judge_error: Annotated[
         Path | None,
@@ -30,7 +31,8 @@ def decompose(
 
     Example: unswayed audit decompose train.jsonl eval.jsonl --json
     """
-    from unswayed.audit.theory import decomposition, judge_error as errors
+    from unswayed.audit.theory import decomposition
+    from unswayed.audit.theory import judge_error as errors
     from unswayed.audit.theory.outcome_log import read_evaluation, read_training
 
     made = decomposition.decompose(

@@ -1,8 +1,8 @@
 """Cluster bootstrap with bias-corrected and accelerated limits (BCa), for any function of weighted means.
 
 Clusters are drawn with replacement inside each stratum: samples of a fixed size, such as training prompts, evaluation
-prompts, and those that are both. A statistic is a function of weights, how often each cluster was drawn. BCa (Efron 1987,
-JASA 82:171) moves the percentiles by the share of replicates below the estimate (z₀) and by the skewness of what
+prompts, and those that are both. A statistic is a function of weights, how often each cluster was drawn. BCa (Efron
+1987, JASA 82:171) moves the percentiles by the share of replicates below the estimate (z₀) and by the skewness of what
 leaving out each cluster does (a = Σd³ / 6(Σd²)^{3/2}, d centred in each stratum; Davison and Hinkley 1997, 5.4).
 """
 
@@ -37,10 +37,7 @@ def resampled(statistic: Statistic, strata: NDArray[np.int64], seed: int, replic
     generator = rng(seed, "bootstrap")
     rows = max(1, _CELLS // len(strata))
     return np.concatenate(
-        [
-            statistic(_weights(generator, strata, min(rows, replicates - start)))
-            for start in range(0, replicates, rows)
-        ]
+        [statistic(_weights(generator, strata, min(rows, replicates - start))) for start in range(0, replicates, rows)]
     )
 
 

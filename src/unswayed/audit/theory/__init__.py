@@ -1,1 +1,1 @@
-"""What training on a model's own labels does to a behaviour: exact terms, predictions, and their uncertainty; no torch but in `gradient`."""
+"""What training on a model's own labels does to a behaviour: terms, predictions, their uncertainty"""

@@ -8,9 +8,9 @@ r"""The exact signed decomposition of what training on a model's own labels did 
     F   R₁(D_c) − rate among kept labels
     G   [R₁ − R₀](Dₑ) − [R₁ − R₀](D_c)
 
-It telescopes, so it closes on every sample, whatever was drawn. Each prompt counts the same. R₁(D_c) is R₀(D_c) plus the
-mean change of the prompts that were asked after training: where dropped prompts were not asked again, which prompts
-those are moves neither F nor G. The derivation and every convention are in `docs/theory.md`.
+It telescopes, so it closes on every sample, whatever was drawn. Each prompt counts the same. R₁(D_c) is R₀(D_c) plus
+the mean change of the prompts that were asked after training: where dropped prompts were not asked again, which
+prompts those are moves neither F nor G. The derivation and every convention are in `docs/theory.md`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NAMES = tuple(_RATES)
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One term, in rates; the estimate is None where it is not known, and `note` says why or how the interval was made."""
+    """One term, in rates; the estimate is None where it is not known. `note` says why, or how the interval was made."""
 
     estimate: float | None
     interval: tuple[float, float] | None
@@ -219,7 +219,9 @@ def _term(
         return Term(value, None, "too few prompts for an interval")
     if _spread(left) < 1e-12:
         alike = None if _spread(boot[name]) >= 1e-12 else _all_alike(value, frame, name)
-        return Term(value, alike, "every prompt alike: a score interval" if alike else "too few prompts for an interval")
+        return Term(
+            value, alike, "every prompt alike: a score interval" if alike else "too few prompts for an interval"
+        )
     limits = bca(value, boot[name], left, frame.strata)
     return Term(value, limits, "" if limits else "too few resamples have a value")
 
@@ -279,7 +281,8 @@ def _mean(weights: Floats, values: Floats) -> Floats:
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    quotient: Floats = np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    return quotient
 
 
 def _plain(rate: float) -> float | None:

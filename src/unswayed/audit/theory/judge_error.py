@@ -59,9 +59,7 @@ def drawn(errors: Errors, replicates: int, seed: int) -> dict[str, tuple[Floats,
         generator = rng(seed, f"judge error:{arm}")
         hits = error.sensitivity * error.positives, error.specificity * error.negatives
         misses = error.positives - hits[0], error.negatives - hits[1]
-        se, sp = (
-            generator.beta(hit + 0.5, miss + 0.5, replicates) for hit, miss in zip(hits, misses, strict=True)
-        )
+        se, sp = (generator.beta(hit + 0.5, miss + 0.5, replicates) for hit, miss in zip(hits, misses, strict=True))
         found[arm] = (se, np.maximum(sp, 1 + LEAST - se))
     return found
 

@@ -4,11 +4,11 @@ A row of the training log is
 
     {"prompt_id": "q1", "before": [0, 1], "candidates": [1, 0, 1, 1], "chosen": 2, "kept": true, "after": [1, 1]}
 
-and one of an evaluation log {"prompt_id", "before", "after"}. An outcome is 1 where the behaviour shows, 0 where it does
-not, a number between where a judge is unsure, and null where it is unscored: null enters no mean, and is counted.
+and one of an evaluation log {"prompt_id", "before", "after"}. An outcome is 1 where the behaviour shows, 0 where it
+does not, a number between where a judge is unsure, and null where it is unscored: null enters no mean, and is counted.
 `raw`, beside `candidates`, holds the outcomes of the same candidates before they were stripped, extracted or cut.
-Columns that are not named here are ignored. What a prompt has too little of is counted by reason. `docs/theory.md` states
-every convention.
+Columns that are not named here are ignored. What a prompt has too little of is counted by reason. `docs/theory.md`
+states every convention.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def training_columns(rows: Sequence[TrainRow]) -> Columns:
     """Return one line a prompt of the training log; rows of one prompt are averaged, each row counting the same.
 
     Columns: `before`, `candidates`, `chosen` (of a row without a label the mean of its candidates: nothing was
-    selected), `kept` (share of the rows whose label was trained on), `label` (mean of kept × chosen over the rows), `after`
-    and `raw` (NaN where there are none), `single` (every pool held one candidate).
+    selected), `kept` (share of the rows whose label was trained on), `label` (mean of kept × chosen over the rows),
+    `after` and `raw` (NaN where there are none), `single` (every pool held one candidate).
     """
     found: dict[str, list[TrainRow]] = {}
     for row in rows:
@@ -141,7 +141,9 @@ def evaluation_columns(rows: Sequence[EvalRow]) -> Columns:
             continue
         ids.append(prompt_id)
         lines.append({"before": before, "after": after})
-    return Columns(tuple(ids), _stacked(lines, ("before", "after")), dict(left_out), _unscored(rows, ("before", "after")))
+    return Columns(
+        tuple(ids), _stacked(lines, ("before", "after")), dict(left_out), _unscored(rows, ("before", "after"))
+    )
 
 
 def mean(outcomes: Sequence[float | None]) -> float | None:
