@@ -22,10 +22,12 @@ _RUN = "run"
 class _RunByDefault(TyperGroup):
     """`unswayed audit BEFORE AFTER` is `unswayed audit run BEFORE AFTER`."""
 
+    default = _RUN
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default command before words that name none."""
         if args and args[0] not in {*self.commands, "--help", "-h"}:
-            args = [_RUN, *args]
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
 
 
