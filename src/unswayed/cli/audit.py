@@ -40,6 +40,7 @@ app = typer.Typer(
 
 app.command("decompose")(decompose)
 
+
 @app.command(_RUN)
 def run(
     before: Annotated[str, typer.Argument(help="A folder of `unswayed eval`, or a file of completions of any tool.")],
