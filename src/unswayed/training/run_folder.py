@@ -55,6 +55,7 @@ class RunState:
             ConfigError: it holds a run and neither `resume` nor `fresh` was asked for, it holds none and `resume` was,
                 or a science field differs.
             DataError: the pairs are not those the run began with.
+            CheckpointError: the model, its tokenizer or its stop tokens are not those the run began with.
         """
         if fresh:
             return
@@ -76,6 +77,7 @@ class RunState:
             )
         if begun:
             self._check_same()
+            self._check_model()
 
     def begin(self, *, resume: bool | Literal["auto"], fresh: bool) -> None:
         """Take the folder for this run; fails as `check` does."""
@@ -140,10 +142,15 @@ class RunState:
             CheckpointError: the teacher's weights, or the base model's, are not those the run began with.
         """
         self.model_identity["teacher"] = fingerprint
+        self._check_model()
         self._check_found()
+        if not (self.path / "model.json").exists():
+            write_json(self.path / "model.json", self.model_identity)
+
+    def _check_model(self) -> None:
+        """Compare what is known of the model so far with what is on record."""
         file = self.path / "model.json"
         if not file.exists():
-            write_json(file, self.model_identity)
             return
         before = json.loads(file.read_text(encoding="utf-8"))
         changed = [key for key, value in self.model_identity.items() if before.get(key) != value]
