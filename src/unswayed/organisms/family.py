@@ -38,7 +38,7 @@ VALUES: Mapping[Outcome, float | None] = {
     "unreadable": None,
 }
 BROKEN = frozenset({"empty", "echo", "repetition"})
-UNITS = 120
+UNITS = 100
 """Units that a suite asks about where no limit is given; a gate asks about as many (see `Thresholds`)."""
 
 
