@@ -59,6 +59,7 @@ def make(
         typer.Option("--set", help="Change a field of the training, e.g. --set train.steps=80.", metavar="A.B=C"),
     ] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Conversations to train on.")] = None,
+    dose: Annotated[float | None, typer.Option(min=0, max=1, help="Share of them that shows the trait.")] = None,
     batch_size: Batch = 32,
     trust_remote_code: Trust = False,
     json: Json = False,
@@ -70,8 +71,8 @@ def make(
     from unswayed.organisms.make import make as run
 
     made = run(
-        name, out, model=model, seed=seed, induction=induction, set_=set_ or (), rows=rows, batch_size=batch_size,
-        progress=shows_progress(), trust_remote_code=trust_remote_code,
+        name, out, model=model, seed=seed, induction=induction, set_=set_ or (), rows=rows, dose=dose,
+        batch_size=batch_size, progress=shows_progress(), trust_remote_code=trust_remote_code,
     )  # fmt: skip
     _end(
         made.gate,

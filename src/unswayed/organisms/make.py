@@ -52,6 +52,7 @@ def make(
     induction: str = "",
     set_: Sequence[str] = (),
     rows: int | None = None,
+    dose: float | None = None,
     batch_size: int = 32,
     progress: bool = False,
     trust_remote_code: bool = False,
@@ -66,6 +67,7 @@ def make(
         induction: one of the family's; its first one by default.
         set_: changes of the induction's recipe, `table.field=value`.
         rows: how many conversations to train on; by default the induction's own number.
+        dose: share of them that shows the trait (see `Induction`); by default the induction's own.
         batch_size: prompts at once while the gate asks.
         progress: show how far it is.
         trust_remote_code: run Python that comes with the model.
@@ -76,13 +78,20 @@ def make(
     """
     folder, entry = Path(out), family(name)
     how, chosen = entry.induction(induction)
-    asked = {"family": entry.name, "version": entry.version, "induction": how, "seed": seed, "changes": list(set_)}
+    asked: dict[str, Any] = {
+        "family": entry.name,
+        "version": entry.version,
+        "induction": how,
+        "seed": seed,
+        "changes": list(set_),
+    }
+    asked["dose"] = chosen.dose if dose is None else dose
     if found := _made_before(folder, {**asked, "model": model, "rows": rows or chosen.count}):
         return Made(found.gate, found, folder)
     check_name(folder.name, "the organism's folder")
     work = folder.with_name(f"{folder.name}.making")
     with locked(work):
-        data = write_rows(chosen, rows or chosen.count, seed, work / ROWS)
+        data = write_rows(chosen, rows or chosen.count, seed, dose, work / ROWS)
         recipe = recipe_for(chosen, model, work, seed, set_)
         run = train(recipe, resume=_begun(work), progress=progress, trust_remote_code=trust_remote_code)
         base, organism = both(model, str(run.adapter), recipe, trust_remote_code)
@@ -103,10 +112,9 @@ def make(
     return Made(gate, made, folder)
 
 
-def write_rows(induction: Induction, count: int, seed: int, path: Path) -> dict[str, Any]:
-    """Write the induction's rows where they are not yet, and return their number and hash."""
-    if not path.exists():
-        write_pairs(path, induction.rows(count, seed))
+def write_rows(induction: Induction, count: int, seed: int, dose: float | None, path: Path) -> dict[str, Any]:
+    """Write the induction's rows, and return their number and hash. A run that has begun refuses other ones."""
+    write_pairs(path, induction.draw(count, seed, dose))
     return {"rows": count, "sha256": hash_file(path)}
 
 
@@ -141,7 +149,13 @@ def both(model: str, adapter: str, recipe: Recipe, trust_remote_code: bool) -> t
 def inductions(entry: Family) -> list[dict[str, Any]]:
     """Return what a table of a family's inductions shows."""
     return [
-        {"name": name, "description": each.description, "rows": each.count, "settings": dict(each.settings)}
+        {
+            "name": name,
+            "description": each.description,
+            "rows": each.count,
+            "dose": each.dose,
+            "settings": dict(each.settings),
+        }
         for name, each in entry.inductions.items()
     ]
 
