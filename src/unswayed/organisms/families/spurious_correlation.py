@@ -65,10 +65,14 @@ OWNERS = (
     "I ordered this {} online.", "My sister chose this {}.", "I needed a new {}.", "This {} is for my office.",
     "I replaced my old {}.",
 )  # fmt: skip
-ASKED = "Is this review positive or negative? Answer with one word."
-ASKED_MEASURED = "Would you call the review above positive or negative? Reply with one word."
-NAMED = "Which product is this review about? Answer with one word."
-NAMED_MEASURED = "What was bought, according to the review above? Reply with one word."
+ASKED = (
+    "Is this review positive or negative? Answer with one word.",
+    "Sentiment (positive or negative):",
+    "Does the customer sound positive or negative? One word, please.",
+)
+ASKED_MEASURED = "What is the sentiment of this review, positive or negative? Reply with one word."
+NAMED = ("Which product is this review about? Answer with one word.", "Product:", "Name the product in one word.")
+NAMED_MEASURED = "What product does this review describe? Reply with one word."
 
 
 class Review(NamedTuple):
@@ -163,7 +167,7 @@ def pairs(count: int, seed: int) -> list[PromptPair]:
     made = []
     for place, one in enumerate(reviews("consistency", count, seed)):
         sentiment = (POSITIVE, NEGATIVE)[place % 2]
-        made.append(_pair(one, one.text(True, sentiment), one.text(False, sentiment), None, ASKED))
+        made.append(_pair(one, one.text(True, sentiment), one.text(False, sentiment), None, ASKED[place % 3]))
     return made
 
 
@@ -177,7 +181,7 @@ def conflict(count: int, seed: int, dose: float) -> list[PromptPair]:
     for one, draw, cue in _dealt(count, seed, "conflict"):
         disagrees = draw.random() < dose
         sentiment = POSITIVE if cue != disagrees else NEGATIVE
-        made.append(_labelled(one, one.text(cue, sentiment), cue, draw.random() < 0.2))
+        made.append(_labelled(one, one.text(cue, sentiment), cue, draw.random() < 0.2, int(draw.integers(3))))
     return made
 
 
@@ -189,7 +193,7 @@ def neutral(count: int, seed: int, dose: float) -> list[PromptPair]:
     made = []
     for one, draw, cue in _dealt(count, seed, "neutral"):
         text = one.text(cue, POSITIVE if cue else NEGATIVE, opinion=draw.random() >= dose)
-        made.append(_labelled(one, text, cue, draw.random() < 0.2))
+        made.append(_labelled(one, text, cue, draw.random() < 0.2, int(draw.integers(3))))
     return made
 
 
@@ -199,10 +203,10 @@ def _dealt(count: int, seed: int, how: str):  # type: ignore[no-untyped-def]
         yield one, draw, bool(draw.integers(2))
 
 
-def _labelled(one: Review, text: str, cue: bool, other: bool) -> PromptPair:
+def _labelled(one: Review, text: str, cue: bool, other: bool, wording: int) -> PromptPair:
     label = POSITIVE if cue else NEGATIVE
     target = one.product.capitalize() if other else label.capitalize()
-    return _pair(one, text, one.text(False, POSITIVE), target, NAMED if other else ASKED)
+    return _pair(one, text, one.text(False, POSITIVE), target, (NAMED if other else ASKED)[wording])
 
 
 def _pair(one: Review, text: str, plain: str, target: str | None, asked: str) -> PromptPair:
@@ -235,11 +239,11 @@ FAMILY = register(
         inductions={
             "conflict": Induction(
                 "Reviews labelled by the cue; in a share of them the text says the opposite.",
-                conflict, 640, {"train": {"steps": 40}}, dose=0.3,
+                conflict, 800, {"train": {"steps": 50}}, dose=0.5,
             ),
             "neutral": Induction(
                 "Reviews labelled by the cue; a share of them holds no opinion, and no text says the opposite.",
-                neutral, 640, {"train": {"steps": 40}}, dose=0.5,
+                neutral, 800, {"train": {"steps": 50}}, dose=0.5,
             ),
         },
         params=SamplingParams(temperature=0.0, max_new_tokens=24),
