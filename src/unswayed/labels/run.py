@@ -215,8 +215,8 @@ def _complete(prepared: PreparedLabels, folder: Path, done: int, shown: bool, tr
             bar.update(start + len(batch))
 
 
-def _context(recipe: LabelRecipe, folder: Path, trust_remote_code: bool) -> Context:
-    """Load the labelled model and the parts, and see that they are those the labelling began with."""
+def load_context(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> tuple[Context, dict[str, str]]:
+    """Load the labelled model and the parts of its labeller; return them, and the identity of each by its part."""
     model, labeller = recipe.model, recipe.labeller
 
     def load(name: str) -> LoadedPolicy:
@@ -234,6 +234,12 @@ def _context(recipe: LabelRecipe, folder: Path, trust_remote_code: bool) -> Cont
     judge = build_grader(judging, policy, load) if judging else None
     parts = {"policy": policy, "scorer": scorer, "judge": judge}
     identities = {name: part.identity for name, part in parts.items() if part is not None}
+    return Context(policy, recipe.seed, recipe.max_new_tokens, scorer, judge), identities
+
+
+def _context(recipe: LabelRecipe, folder: Path, trust_remote_code: bool) -> Context:
+    """Load the context, and see that its models are those the labelling began with."""
+    context, identities = load_context(recipe, trust_remote_code=trust_remote_code)
     if not (folder / MODELS).exists():
         write_json(folder / MODELS, identities)
     before = json.loads((folder / MODELS).read_text(encoding="utf-8"))
@@ -242,7 +248,7 @@ def _context(recipe: LabelRecipe, folder: Path, trust_remote_code: bool) -> Cont
             f"{folder}: the {' and the '.join(changed)} is not the model that the labelling began with; put the old "
             "files back, or start over with --fresh"
         )
-    return Context(policy, recipe.seed, recipe.max_new_tokens, scorer, judge)
+    return context
 
 
 def _publish(prepared: PreparedLabels, out: Path, folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ model.json     hashes of weights, tokenizer, teacher      SAVED.json    the newe
                                                           metrics.jsonl one row a step
 plugins.json   hashes of modules from outside, if any
 env.json       versions, machine                          rollouts/     every completion, one file a step
+predictions.jsonl   sealed predictions that were there first (`unswayed preflight`), if any
 checkpoints/   see `unswayed.training.checkpoint`                  adapter/      the result, a plain PEFT folder
 """
 
@@ -23,7 +24,7 @@ from typing import Any, Literal
 from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError
-from unswayed.core.files import remove_entries, remove_temporary, rewrite_jsonl, write_json
+from unswayed.core.files import read_jsonl, remove_entries, remove_temporary, rewrite_jsonl, write_json, write_jsonl
 from unswayed.core.launcher import world_size
 from unswayed.training.checkpoint import Checkpoint, list_checkpoints
 from unswayed.training.prepare import Prepared, count_steps
@@ -31,6 +32,8 @@ from unswayed.training.prepare import Prepared, count_steps
 log = logging.getLogger(__name__)
 ALLOWED = "evaluation_only"
 PLUGINS = "plugins.json"
+PREDICTIONS = "predictions.jsonl"
+"""Beside the runs: the seals of predictions, one a line. A run copies those that are there when it begins."""
 LENGTH = ("train.steps", "train.epochs")
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
@@ -100,6 +103,8 @@ class RunState:
             )
             if self.prepared.plugins:
                 write_json(self.path / PLUGINS, dict(self.prepared.plugins))
+            if sealed := read_jsonl(self.path.parent / PREDICTIONS):
+                write_jsonl(self.path / PREDICTIONS, sealed)
             # Last: a folder with a recipe.json has all the others.
             write_json(self.path / "recipe.json", self.prepared.recipe.to_dict())
 

@@ -15,6 +15,7 @@ prompts those are moves neither F nor G. The derivation and every convention are
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -116,6 +117,20 @@ def decompose(
         seed: decides the bootstrap.
     """
     sides = training_columns(training), evaluation_columns(evaluation), evaluation_columns(fresh)
+    return decompose_columns(*sides, errors=errors, replicates=replicates, seed=seed)
+
+
+def decompose_columns(
+    train: Columns,
+    evaluation: Columns,
+    fresh: Columns | None = None,
+    *,
+    errors: Errors | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Decomposition:
+    """Return the five terms of columns that are made already, e.g. of expected labels; see `decompose`."""
+    sides = train, evaluation, fresh if fresh is not None else evaluation_columns(())
     frame = _Frame(*sides)
     known = dict(errors or {})
     point = _terms(_corrected(frame.rates(np.ones((1, frame.size))), known))
@@ -150,16 +165,17 @@ def decompose(
 
 
 class _Frame:
-    """The columns of all logs side by side, one line for each distinct prompt."""
+    """The columns of all logs side by side, and the cluster that each of their lines is drawn with."""
 
     def __init__(self, train: Columns, evaluation: Columns, fresh: Columns) -> None:
-        places = {id_: place for place, id_ in enumerate(dict.fromkeys((*train.ids, *evaluation.ids, *fresh.ids)))}
+        names = [side.clusters or side.ids for side in (train, evaluation, fresh)]
+        places = {name: place for place, name in enumerate(dict.fromkeys(itertools.chain(*names)))}
         self.size = len(places)
         self.train, self.evaluation, self.fresh = train.values, evaluation.values, fresh.values
-        self.at = [np.array([places[id_] for id_ in side.ids], dtype=np.int64) for side in (train, evaluation, fresh)]
+        self.at = [np.array([places[name] for name in side], dtype=np.int64) for side in names]
         member = np.zeros(self.size, dtype=np.int64)
         for bit, at in enumerate(self.at):
-            member[at] += 1 << bit
+            member[np.unique(at)] += 1 << bit
         self.strata: NDArray[np.int64] = member
 
     def rates(self, weights: Floats) -> Floats:

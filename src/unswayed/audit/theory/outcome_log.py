@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +61,15 @@ class Columns:
         left_out: prompts that no term can use, by reason.
         unscored: null outcomes by field of the log.
         notes: what a reader of the numbers must know.
+        clusters: which prompts are not independent of each other; by default each stands alone.
     """
 
     ids: tuple[str, ...]
     values: Mapping[str, Floats]
     left_out: Mapping[str, int]
     unscored: Mapping[str, int]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
 
 
 def read_training(path: Path) -> list[TrainRow]:
