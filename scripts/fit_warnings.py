@@ -2,8 +2,8 @@
 
     python scripts/fit_warnings.py [FILE ...]
 
-A file holds one labelled reply a line, as in `tests/readers/replies`; by default `warning.jsonl` and
-`warning_second.jsonl` from there. Writes the weights that `unswayed.readers.warnings` ships.
+A file holds one labelled reply a line, as in `tests/readers/replies`; by default the two sets of
+warnings from there. Writes the weights that `unswayed.readers.warnings` ships.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from unswayed.readers.text import prepare
 
 REPLIES = Path(__file__).parents[1] / "tests" / "readers" / "replies"
 SHIPPED = Path(warnings.__file__).with_name("warnings.json")
-FOLDS = 2
-"""The facts are split in turn; the second set was written for this split, and its second half looked at only then."""
+SETS = ("warning", "warning_indirect")
+"""Every second fact of the last one was looked at only when the patterns were done."""
 LEAN = -0.3
 """Added to the constant, since longer replies give more sentences a chance to look like a warning."""
 
@@ -43,9 +43,10 @@ def weighed(row: dict[str, Any]) -> dict[str, float]:
 
 
 def fitted(x: Any, y: Any) -> Any:
-    """Return the coefficients, the constant first."""
+    """Return the coefficients, the constant first; a key phrase, the first feature, is enough by itself."""
     beta = fit(x, y, np.ones(len(y)))
     beta[0] += LEAN
+    beta[1] = max(beta[1], 0.1 - beta[0])
     return beta
 
 
@@ -64,10 +65,11 @@ def main(paths: list[Path]) -> None:
     x = np.array([[one[name] for name in names] for one in found])
     y = np.array([float(row["accept"] == ["right"]) for row in rows])
     which = np.concatenate([np.full(len(one), place) for place, one in enumerate(sets)])
-    fact = np.array([list(dict.fromkeys(r["target"] for r in rows)).index(row["target"]) for row in rows])
-    half = (which == len(sets) - 1) & ((fact - fact[which == len(sets) - 1].min()) % FOLDS == 1)
+    facts = list(dict.fromkeys(row["target"] for row in sets[-1]))
+    half = [place == len(sets) - 1 and facts.index(r["target"]) % 2 == 1 for place, r in zip(which, rows, strict=True)]
+    half, fact = np.array(half), np.array([row["target"] for row in rows])
     beta = fitted(x[~half], y[~half])
-    print("second half of the last set, left out:", error(beta[0] + x[half] @ beta[1:], y[half]))
+    print("every second fact of the last set, left out:", error(beta[0] + x[half] @ beta[1:], y[half]))
     odds = np.zeros(len(y))
     for one in set(fact):
         beta = fitted(x[fact != one], y[fact != one])
@@ -82,4 +84,4 @@ def main(paths: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main([Path(given) for given in sys.argv[1:]] or [REPLIES / "warning.jsonl", REPLIES / "warning_second.jsonl"])
+    main([Path(given) for given in sys.argv[1:]] or [REPLIES / f"{name}.jsonl" for name in SETS])
