@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from unswayed.chat.model_files import context_length, eos_ids, find_int, read_json
 from unswayed.chat.spans import BETWEEN, KNOWN, Tags, fit_thinking, thinking_mask
 from unswayed.chat.template import check_values, plain_values, stop_clock
+from unswayed.core.deadline import TooLong, deadline
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json, hash_tokenizer
 from unswayed.core.printable import excerpt, printable
@@ -333,20 +334,25 @@ def _apply(
 
     prefill = bool(messages) and messages[-1].role == "assistant" and generation_prompt
     try:
-        return tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
-            chat_template=template,
-            add_generation_prompt=generation_prompt and not prefill,
-            continue_final_message=prefill,
-            tokenize=tokenize,
-            return_dict=False,
-            tokenizer_kwargs={"verbose": False},
-            **values,
-        )
-    except (TemplateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        with deadline(LONGEST):
+            return tokenizer.apply_chat_template(
+                [{"role": message.role, "content": message.content} for message in messages],
+                chat_template=template,
+                add_generation_prompt=generation_prompt and not prefill,
+                continue_final_message=prefill,
+                tokenize=tokenize,
+                return_dict=False,
+                tokenizer_kwargs={"verbose": False},
+                **values,
+            )
+    except (TemplateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, *ENDLESS) as error:
         roles = ", ".join(message.role for message in messages) or "no message"
         reason = _reason(error)
         raise DataError(f"the chat template refuses the roles {roles}: {reason}") from error
+
+
+ENDLESS = (RecursionError, MemoryError, TooLong)
+LONGEST = 10  # seconds that a template may take for one prompt
 
 
 class Frame(NamedTuple):

@@ -1,5 +1,6 @@
 """Keep the run folder: what the run is, how far it is, how it ended.
 
+RUN.json       that this is a run's folder; written first
 recipe.json    every field, defaults filled in            DONE.json     it reached its last step
 data.json      hash of the pairs and of their tokens      FAILED.json   why it stopped, and what to do
                (and sets for evaluation only in them)     probes.jsonl  what was looked at during training
@@ -11,8 +12,8 @@ checkpoints/   see `unswayed.training.checkpoint`                  adapter/     
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -21,14 +22,24 @@ from typing import Any
 from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
-from unswayed.core.files import remove_entries, remove_temporary, rewrite_jsonl, write_json
+from unswayed.core.files import read_json, remove_entry, remove_temporary, rewrite_jsonl, write_json
 from unswayed.core.launcher import world_size
 from unswayed.training.checkpoint import list_checkpoints
+from unswayed.training.export import adapter_files
 from unswayed.training.prepare import Prepared
 
 log = logging.getLogger(__name__)
 ALLOWED = "evaluation_only"
 PLUGINS = "plugins.json"
+MARKER = "RUN.json"
+RECIPE = "recipe.json"
+# What a run writes into its folder, and so all that --fresh deletes; the recipe first, so that a kill in between
+# leaves no recipe beside files that are gone.
+WRITTEN = (
+    RECIPE, "DONE.json", "FAILED.json", "model.json", "data.json", PLUGINS, "env.json", "metrics.jsonl", "probes.jsonl",
+    "checkpoints", "rollouts", "adapter",
+)  # fmt: skip
+AGAIN = "restore it, or start over with --fresh"
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
 
@@ -44,16 +55,21 @@ class RunState:
         """Take the folder for this run.
 
         Raises:
-            ConfigError: it holds a run and neither `resume` nor `fresh` was asked for, or a science field differs.
+            ConfigError: it holds a run and neither `resume` nor `fresh` was asked for, or a science field differs, or
+                what lies there was not written by a run.
             DataError: the pairs are not those the run began with.
             CheckpointError: the model or its tokenizer is not the one the run began with.
         """
-        remove_temporary(self.path)
-        remove_temporary(self.path / "checkpoints")
-        remove_temporary(self.path / "rollouts")
-        if fresh:
-            remove_entries(self.path, "*", keep="LOCK")
-        if (self.path / "recipe.json").exists():
+        self._claim(fresh=fresh)
+        remove_temporary(self.path, *WRITTEN)
+        remove_temporary(self.path / "checkpoints", "[0-9]*")
+        remove_temporary(self.path / "rollouts", "step-*.jsonl")
+        if fresh or not (self.path / RECIPE).exists():  # the latter: a start, or a --fresh, that was cut off
+            for name in WRITTEN:
+                remove_entry(self.path / name)
+            for events in (self.path / self.prepared.recipe.log.project).rglob("events.out.tfevents.*"):
+                events.unlink()
+        if (self.path / RECIPE).exists():
             if not resume:
                 raise ConfigError(
                     f"{self.path} holds a run ({self._progress()}); go on with --resume, start over with --fresh "
@@ -72,6 +88,19 @@ class RunState:
             # Last: a folder with a recipe.json has all the others.
             write_json(self.path / "recipe.json", self.prepared.recipe.to_dict())
 
+    def _claim(self, *, fresh: bool) -> None:
+        """Mark the folder as a run's, unless files of something else stand where a run would write or delete."""
+        if (self.path / MARKER).exists():
+            return
+        there = sorted(set(os.listdir(self.path)) - {"LOCK"})
+        foreign = there if fresh else [name for name in there if name in WRITTEN]
+        if foreign:
+            raise ConfigError(
+                f"{self.path} holds {', '.join(foreign[:5])}{', …' if foreign[5:] else ''}, and no {MARKER} says that "
+                "a run wrote that; nothing was changed. Choose another name or save.dir, or move it away"
+            )
+        write_json(self.path / MARKER, {"unswayed": __version__})
+
     def check_teacher(self, fingerprint: str) -> None:
         """Record the teacher's fingerprint, or compare it with the one on record.
 
@@ -83,7 +112,7 @@ class RunState:
         if not file.exists():
             write_json(file, self.model_identity)
             return
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before = read_json(file, AGAIN)
         changed = [key for key, value in self.model_identity.items() if before.get(key) != value]
         if changed:
             lines = [f"  {key}: was {before.get(key)}, now {self.model_identity[key]}" for key in changed]
@@ -115,7 +144,7 @@ class RunState:
 
     def done(self, steps: int) -> None:
         """Record that the run reached its end."""
-        write_json(self.path / "DONE.json", {"steps": steps})
+        write_json(self.path / "DONE.json", {"steps": steps, "adapter": adapter_files(self.path)})
 
     def failed(self, error: UnswayedError) -> None:
         """Record why the run stopped; the error itself is what the user sees, so a full disk here changes nothing."""
@@ -128,9 +157,7 @@ class RunState:
             log.warning("%s cannot be written: %s", self.path / "FAILED.json", second)
 
     def _check_same(self) -> None:
-        before = Recipe.from_dict(
-            json.loads((self.path / "recipe.json").read_text(encoding="utf-8")), where=str(self.path / "recipe.json")
-        )
+        before = Recipe.from_dict(read_json(self.path / RECIPE, AGAIN), where=str(self.path / RECIPE))
         changed = self.prepared.recipe.difference(before.science())
         if changed:
             raise ConfigError(
@@ -139,7 +166,7 @@ class RunState:
                 + "\nundo the change, or choose another name"
             )
         file = self.path / PLUGINS
-        plugins = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        plugins = read_json(file, AGAIN) if file.exists() else {}
         if plugins != self.prepared.plugins:
             names = sorted(plugins.keys() | self.prepared.plugins.keys())
             other = [name for name in names if plugins.get(name) != self.prepared.plugins.get(name)]
@@ -147,12 +174,13 @@ class RunState:
                 f"{self.path}: the plug-in {', '.join(other)} is not the one that this run began with; import the same "
                 "modules, unchanged, or choose another name"
             )
-        data = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        data = read_json(self.path / "data.json", AGAIN)
         data.pop(ALLOWED, None)  # recognised by what lies on this machine; the bytes are what must be the same
         if data != self.prepared.data_identity:
             raise DataError(
                 f"{self.prepared.recipe.data.train} is not what the run in {self.path} began with "
-                f"(SHA-256 was {data['sha256']}, now {self.prepared.data_sha256}); restore it, or choose another name"
+                f"(SHA-256 was {data.get('sha256')}, now {self.prepared.data_sha256}); restore it, or choose "
+                "another name"
             )
 
     def _progress(self) -> str:
