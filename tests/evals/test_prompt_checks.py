@@ -41,7 +41,6 @@ def test_28_special_tokens_in_a_pairs_file_are_refused_as_in_training(tmp_path: 
     assert here.value.exit_code == there.value.exit_code == 3
     assert not (tmp_path / "out").exists()
     allowed = load_policy(str(tiny_model_dir), dtype="float32", device="cpu", allow_special_tokens=True)
-    assert allowed.identity != policy.identity
     assert evaluate(allowed, suite(f"sycophancy/pairs:{file}")).records
 
 

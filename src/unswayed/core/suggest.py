@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+VERSION = re.compile(r"(@\d+|/v\d+)$")
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known name that is most like `name`, as a whole or by what follows its last `/` or `.`."""
-    forms: dict[str, str] = {}
-    for one in known:
-        forms.setdefault(one.casefold(), one)
-        forms.setdefault(one.casefold().replace(".", "/").rpartition("/")[2], one)
-    near = difflib.get_close_matches(name.casefold(), forms, n=1, cutoff=cutoff)
-    return forms[near[0]] if near and forms[near[0]] != name else None
+    """Return the known name that is most like `name`, judged by the last part of both without a version."""
+    scored = [(_alike(_last(name), _last(one)), _alike(name, one), one) for one in known]
+    last, _, near = max(scored, default=(0.0, 0.0, name))
+    return near if last >= cutoff and near != name else None
+
+
+def _alike(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def _last(name: str) -> str:
+    plain = VERSION.sub("", name.casefold())
+    return plain.replace(".", "/").rpartition("/")[2]
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

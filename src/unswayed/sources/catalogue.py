@@ -49,7 +49,9 @@ def source(name: str) -> Source:
     ends = [one for one in sources() if one.name.endswith(f"/{name}")]
     if name in known or len(ends) == 1:
         return known.get(name) or ends[0]
-    raise ConfigError(no_such("data source", name, [one.name for one in ends or sources()]))
+    if ends:
+        raise ConfigError(f"data source {name!r} may be {' or '.join(one.name for one in ends)}; give the whole name")
+    raise ConfigError(no_such("data source", name, [one.name for one in sources()]))
 
 
 def offline() -> bool:
