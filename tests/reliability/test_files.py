@@ -61,12 +61,15 @@ def test_26_fresh_deletes_what_a_run_wrote_and_nothing_else(tmp_path: Path, tiny
     assert not left.exists()
 
 
-def test_38_a_fresh_that_was_killed_begins_anew(tmp_path: Path, tiny_model_dir: Path) -> None:
+def test_38_a_fresh_that_was_killed_is_said_and_begins_anew(tmp_path: Path, tiny_model_dir: Path) -> None:
     recipe = runs.recipe(tmp_path, tiny_model_dir)
     whole = train(recipe)
     expected = (whole.adapter / "adapter_model.safetensors").read_bytes()
     (whole.path / "recipe.json").unlink()  # the first that goes
-    again = train(recipe)
+    for resume in (True, False):
+        with pytest.raises(ConfigError, match="start over with --fresh"):
+            train(recipe, resume=resume)
+    again = train(recipe, fresh=True)
     assert (again.adapter / "adapter_model.safetensors").read_bytes() == expected
     assert [row["step"] for row in again.metrics()] == [1, 2, 3]
 
