@@ -40,6 +40,7 @@ COMMANDS = {
     "rules": "List the scoring rules, their versions and their measured error.",
     "judge": "Check a judge, and draw replies for people to label.",
     "inspect": "Write evaluations as logs that Inspect's viewer opens.",
+    "organism": "Make, check and adopt model organisms: models with a known fault.",
     "data": "Build, check and look at pairs.",
     "models": "List and fetch models.",
     "runs": "List, verify and prune run folders.",

@@ -6,6 +6,7 @@ often, how loud; a resume accepts it). `tests/test_config.py` fails on a field w
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import tomllib
@@ -49,24 +50,25 @@ class Document(Table):
             ConfigError: no such file, broken TOML, an unknown key, a wrong type, or settings that do not fit together.
         """
         tables = read_toml(path, "recipe")
-        for setting in set:
-            _apply(tables, setting)
-        return cls.from_dict(tables, where=str(path))
+        return cls.from_dict(tables, where=str(path), set=set)
 
     @classmethod
-    def from_dict(cls, tables: Mapping[str, Any], where: str = "recipe") -> Self:
-        """Check a dictionary of tables.
+    def from_dict(cls, tables: Mapping[str, Any], where: str = "recipe", set: Iterable[str] = ()) -> Self:
+        """Check a dictionary of tables, with `a.b=c` settings applied to a copy of it (see `load`).
 
         Raises:
             ConfigError: every problem at once, each with its key path.
         """
-        secrets = [".".join(path) for path, _ in _leaves(tables) if SECRET.search(path[-1])]
+        whole = copy.deepcopy(dict(tables))
+        for setting in set:
+            _apply(whole, setting)
+        secrets = [".".join(path) for path, _ in _leaves(whole) if SECRET.search(path[-1])]
         if secrets:
             raise ConfigError(
                 f"{where}: {', '.join(secrets)} looks like a secret; keys are read from the environment only"
             )
         try:
-            return cls.model_validate(dict(tables))
+            return cls.model_validate(whole)
         except (ValidationError, RecursionError) as error:
             raise ConfigError(f"{where}: {explain(error, cls)}") from error
 
