@@ -25,7 +25,7 @@ def test_attack_twice_and_compare(tiny_model_dir: Path, tmp_path: Path, capsys: 
     first = ["attack", str(tiny_model_dir), "codewords", "--attacker", "direct", *given, "-o", str(tmp_path / "a")]
     code, out, err = run(*first, capsys=capsys)
     assert code == 0, err
-    assert "3 of 3 behaviours resisted direct at 4 queries" in out
+    assert "nothing could be graded of what direct at 4 queries tried" in out  # replies of 8 tokens are all cut
     assert json.loads((tmp_path / "a" / "results.json").read_text())["spent"]["queries"] == 12
     code, out, _ = run(
         "attack", "run", str(tiny_model_dir), "jailbreak/behaviours:codewords", "--attacker", "direct", *given,
@@ -35,8 +35,7 @@ def test_attack_twice_and_compare(tiny_model_dir: Path, tmp_path: Path, capsys: 
     assert json.loads(out)["behaviours"] == 3
     code, out, _ = run("compare", str(tmp_path / "a"), str(tmp_path / "b"), capsys=capsys)
     assert code == 0
-    assert "difference 0.0 points" in out
-    assert "not known" in out
+    assert "0 pairs, 3 missing: not known" in out
 
 
 @pytest.mark.parametrize(

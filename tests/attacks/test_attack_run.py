@@ -26,9 +26,10 @@ from unswayed.attacks.behaviours import PARTS, load_behaviours, part_of
 from unswayed.attacks.budget import Budget, Ledger, parse_budget
 from unswayed.attacks.compare import compare_attacks
 from unswayed.attacks.grading import Graders
-from unswayed.attacks.publish import attack_policy
+from unswayed.attacks.publish import attack as attack_by_name
 from unswayed.attacks.results import floor_at, outcomes, success_at, success_rate, summary, survival
-from unswayed.attacks.run import Attack, attack
+from unswayed.attacks.run import Attack
+from unswayed.attacks.run import run_attack as attack
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.seeding import rng, seed_at
 from unswayed.core.types import Completion, Message, SamplingParams
@@ -326,7 +327,7 @@ def test_unknown_attackers_and_settings() -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         build_attacker("search", seed=0, policy=refuser(), rounds=0)
     with pytest.raises((ConfigError, DataError)):
-        attack_policy(refuser(), "no/such/file.jsonl", "direct")
+        attack_by_name(refuser(), "no/such/file.jsonl", "direct")
 
 
 def test_an_attacker_that_writes_nothing_still_asks() -> None:

@@ -12,7 +12,7 @@ from unswayed.attacks.attackers.base import Attacker
 from unswayed.attacks.behaviours import Part, load_behaviours
 from unswayed.attacks.budget import Budget, parse_budget
 from unswayed.attacks.results import RESULTS, summary
-from unswayed.attacks.run import ATTEMPTS, TARGET, Attack, attack
+from unswayed.attacks.run import ATTEMPTS, TARGET, Attack, run_attack
 from unswayed.core.files import write_json
 from unswayed.core.hashing import hash_file
 from unswayed.core.types import TextPolicy
@@ -21,7 +21,7 @@ from unswayed.judges.base import Judge
 from unswayed.questions.requests import Request
 
 
-def attack_policy(
+def attack(
     target: TextPolicy | str,
     behaviours: str | Sequence[Request],
     attacker: Attacker | str = "search",
@@ -56,7 +56,7 @@ def attack_policy(
         loading: how models are loaded, e.g. `dtype` and `device`.
 
     Raises:
-        ConfigError, DataError, LockedError, Interrupted: see `unswayed.attacks.run.attack`.
+        ConfigError, DataError, LockedError, Interrupted: see `unswayed.attacks.run.run_attack`.
     """
     identity: dict[str, Any] | None = None
     if isinstance(behaviours, str):
@@ -71,7 +71,7 @@ def attack_policy(
             own["policy"] = named or target
         attacker = build_attacker(attacker, seed=seed, **own)
     params = replace(TARGET, temperature=temperature, max_new_tokens=max_new_tokens)
-    found = attack(
+    found = run_attack(
         target, behaviours, attacker, out,
         identity=identity, budget=spend, judge=judge, params=params, seed=seed, progress=progress,
     )  # fmt: skip

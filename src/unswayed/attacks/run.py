@@ -92,7 +92,7 @@ class Attack:
         )
 
 
-def attack(
+def run_attack(
     target: TextPolicy,
     behaviours: Sequence[Request],
     attacker: Attacker,

@@ -58,7 +58,7 @@ def run(
 
     Example: unswayed attack smollm2-135m codewords --attacker search --budget queries=24 -o attacks/base
     """
-    from unswayed.attacks.publish import attack_policy
+    from unswayed.attacks.publish import attack
     from unswayed.attacks.results import summary
     from unswayed.config.document import read_value
     from unswayed.engine.named import load_policy
@@ -73,7 +73,7 @@ def run(
     asked = None if judge is None else build_judge(judge, cache=default_cache(), dtype=dtype, device=device)
     loading = {"dtype": dtype, "device": device, "trust_remote_code": trust_remote_code}
     target = load_policy(model, None if adapter is None else str(adapter), **loading)
-    found = attack_policy(
+    found = attack(
         target, behaviours, attacker, out,
         attacker_model=attacker_model, settings=settings, budget=budget, part=part, limit=limit,  # type: ignore[arg-type]
         judge=asked, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, progress=shows_progress(),

@@ -21,10 +21,12 @@ def default_command(name: str) -> type[TyperGroup]:
     """Return a group of commands in which words that name none are those of the command `name`."""
 
     class Group(TyperGroup):
+        default = name
+
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             """Put the default command before words that name none."""
             if args and args[0] not in {*self.commands, "--help", "-h"}:
-                args = [name, *args]
+                args = [self.default, *args]
             return super().parse_args(ctx, args)
 
     return Group
