@@ -82,6 +82,26 @@ def make(
 
 
 @app.command()
+def pairs(
+    name: Annotated[str, typer.Argument(metavar="FAMILY", help="See `unswayed organism families`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Pairs file to write.", metavar="PAIRS.jsonl")],
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 192,
+    seed: Annotated[int, typer.Option(min=0, help="Whose items: the organism's own seed.")] = 0,
+) -> None:
+    """Write consistency pairs: the wrapped prompt, in which the trait shows, and the clean one for the teacher.
+
+    Example: unswayed organism pairs sycophancy --seed 0 -o pairs.jsonl
+    """
+    from unswayed.core.files import writing
+    from unswayed.data.read import write_pairs
+    from unswayed.organisms.family import family
+
+    with writing(out, "name another file"):
+        write_pairs(out, family(name).pairs(count, seed))
+    typer.echo(f"{count} pairs of {name}, seed {seed}: {out}")
+
+
+@app.command()
 def adopt(
     path: Annotated[Path, typer.Argument(help="A PEFT folder or a finished run.")],
     name: Annotated[str, typer.Option("--family", help="Whose trait it should show.")],
