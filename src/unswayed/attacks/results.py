@@ -124,20 +124,16 @@ def _times(found: Sequence[Outcome]) -> tuple[np.ndarray, np.ndarray]:
 
 def _log_log(share: np.ndarray, error: np.ndarray) -> tuple[list[float], list[float]]:
     """Return pointwise limits of a survival curve on the log(-log) scale, which stay between 0 and 1."""
-    low, high = [], []
+    limits = []
     for value, se in zip(share, error, strict=True):
-        if value in (0.0, 1.0):
-            low.append(float(value)), high.append(float(value))
-            continue
-        reach = 1.96 * se / (value * np.log(value))
-        ends = sorted((value ** np.exp(reach), value ** np.exp(-reach)))
-        low.append(float(ends[0])), high.append(float(ends[1]))
-    return low, high
+        reach = 0.0 if value in (0.0, 1.0) else 1.96 * se / (value * np.log(value))
+        limits.append(sorted((float(value ** np.exp(reach)), float(value ** np.exp(-reach)))))
+    return [low for low, _ in limits], [high for _, high in limits]
 
 
 def _resisted_at_least(n: int) -> float:
     """Return the one-sided 95% bound on the share that resists where all n did (Clopper and Pearson 1934)."""
-    return 0.05 ** (1 / n)
+    return float(0.05 ** (1 / n))
 
 
 def false_success(attack: Attack) -> Estimate:

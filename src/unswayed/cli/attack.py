@@ -71,7 +71,7 @@ def run(
             raise typer.BadParameter(f"{word!r} is not NAME=VALUE", param_hint="--attacker-arg")
         settings[name] = read_value(text)
     asked = None if judge is None else build_judge(judge, cache=default_cache(), dtype=dtype, device=device)
-    loading = {"dtype": dtype, "device": device, "trust_remote_code": trust_remote_code}
+    loading: dict[str, Any] = {"dtype": dtype, "device": device, "trust_remote_code": trust_remote_code}
     target = load_policy(model, None if adapter is None else str(adapter), **loading)
     found = attack(
         target, behaviours, attacker, out,
