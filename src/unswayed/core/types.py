@@ -92,7 +92,12 @@ class PolicyRef:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One completion. `logprobs` are of the sampled tokens under the untempered policy, in nats."""
+    """One completion.
+
+    Attributes:
+        logprobs: of the sampled tokens under the untempered policy, in nats.
+        tempered_logprobs: of the same tokens at the temperature of the draw; None where that is 0 or 1.
+    """
 
     pair_id: str
     prompt_ids: tuple[int, ...]
@@ -101,6 +106,7 @@ class Rollout:
     finish: Finish
     policy: PolicyRef
     seed: int
+    tempered_logprobs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
