@@ -131,7 +131,12 @@ def test_a_change_smaller_than_eps_is_neutral_and_said(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "code"), [(rows(0.3, 3, count=2000), 10), (rows(0.2, 5, count=2000), 0), (changed(rows(0.2, 2, count=2000), planted.outage), 11)],
+    ("after", "code"),
+    [
+        (rows(0.3, 3, count=2000), 10),
+        (rows(0.2, 5, count=2000), 0),
+        (changed(rows(0.2, 2, count=2000), planted.outage), 11),
+    ],
     ids=["finding", "nothing", "undecided"],
 )  # fmt: skip
 def test_two_files_without_torch_in_less_than_a_minute(folder: Path, after: list[planted.Row], code: int) -> None:
