@@ -9,14 +9,14 @@ openai:MODEL@URL              an OpenAI-compatible endpoint, e.g. openai:gpt-x@h
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.plugins import load_installed
+from unswayed.core.suggest import did_you_mean
+from unswayed.engine.remote.client import key_for
 from unswayed.judges.base import Judge
 from unswayed.judges.cache import CachedJudge
 from unswayed.judges.endpoint import PARAMS, EndpointJudge
@@ -24,9 +24,6 @@ from unswayed.judges.local import LocalJudge
 from unswayed.judges.rule import RuleJudge
 
 KEY = "UNSWAYED_JUDGE_KEY"
-_OWN_KEYS = {"api.openai.com": "OPENAI_API_KEY"}
-"""Hosts whose own variable is used where `KEY` is not set; no other host is ever sent such a key."""
-
 
 JUDGES: dict[str, Callable[[str], Judge]] = {}
 
@@ -78,20 +75,17 @@ def build_judge(
         judge = LocalJudge(load_policy(rest, dtype=dtype, device=device), written=kind == "local-written")
     elif kind == "openai" and "@" in rest:
         model, _, url = rest.rpartition("@")
-        judge = EndpointJudge(model, url, key=_key(url), params=PARAMS if params is None else params)
+        judge = EndpointJudge(model, url, key=key_for(url, KEY), params=PARAMS if params is None else params)
     elif kind in JUDGES:
         judge = JUDGES[kind](rest)
     else:
         others = "".join(f", {name}:..." for name in sorted(JUDGES))
+        near = did_you_mean(kind, ["rule", "local", "local-written", "openai", *JUDGES])
         raise ConfigError(
             f"judge {spec!r} is none of: rule, local:MODEL, local-written:MODEL, openai:MODEL@https://HOST/v1{others}"
+            f"{near}"
         )
     return judge if cache is None else CachedJudge(judge, cache)
-
-
-def _key(url: str) -> str:
-    host = urlsplit(url).hostname or ""
-    return os.environ.get(KEY) or os.environ.get(_OWN_KEYS.get(host, ""), "")
 
 
 def parse_params(text: str | None) -> dict[str, Any] | None:

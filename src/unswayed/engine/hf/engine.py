@@ -5,7 +5,7 @@ Student and teacher share the frozen base weights and differ in which adapter is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from unswayed.core.errors import CheckpointError, ConfigError, NotFiniteError, OutOfMemoryError
 from unswayed.core.seeding import seed_at
+from unswayed.core.signals import stop_signals
 from unswayed.core.types import PairedBatch, PolicyRef, Rollout, SamplingParams
 from unswayed.engine.base import Loss, Role, Scored, Sums, View
 from unswayed.engine.batching import Side, micro_batches
@@ -140,7 +141,16 @@ class HFEngine:
             )
         return [
             [
-                Rollout(pair_id, tuple(prompt), draw.completion_ids, draw.logprobs, draw.finish, policy, seed)
+                Rollout(
+                    pair_id,
+                    tuple(prompt),
+                    draw.completion_ids,
+                    draw.logprobs,
+                    draw.finish,
+                    policy,
+                    seed,
+                    draw.tempered_logprobs,
+                )
                 for draw, seed in zip(draws, row_seeds, strict=True)
             ]
             for pair_id, prompt, draws, row_seeds in zip(pair_ids, prompts, drawn, seeds, strict=True)
@@ -240,14 +250,14 @@ class HFEngine:
 
     def save(self, folder: Path) -> None:
         """Write the adapter as a PEFT folder, and `optimizer.safetensors`, into `folder`."""
-        save_file(self.adapter_state(), folder / ADAPTER_FILE, metadata={"format": "pt"})
+        save_file(_on_cpu(self.adapter_state()), folder / ADAPTER_FILE, metadata={"format": "pt"})
         names = {id(parameter): name for name, parameter in self.trainable.items()}
         state = {
             f"{key}:{names[id(parameter)]}": value.contiguous()
             for parameter, values in self.optimizer.state.items()
             for key, value in values.items()
         }
-        save_file(state, folder / OPTIMIZER_FILE, metadata={"version": str(self.version)})
+        save_file(_on_cpu(state), folder / OPTIMIZER_FILE, metadata={"version": str(self.version)})
         write_adapter_config(folder, self.model.peft_config[STUDENT])
 
     def load(self, folder: Path) -> None:
@@ -280,10 +290,16 @@ class HFEngine:
     # ---- inner parts
 
     def _micro_batches(self, batch: PairedBatch, role: Role) -> Iterator[list[int]]:
-        """Yield rows in groups. Equal prompts on both sides give equal groups, and so equal rounding."""
+        """Yield rows in groups. Equal prompts on both sides give equal groups, and so equal rounding.
+
+        Raises:
+            Interrupted: a signal came, in work that can be thrown away.
+        """
         prompts = _prompts(batch, role)
         lengths = [len(prompt) + len(row.completion_ids) for prompt, row in zip(prompts, batch.rows, strict=True)]
-        return micro_batches(lengths, self.micro_batch, prompts)
+        for index in micro_batches(lengths, self.micro_batch, prompts):
+            stop_signals.look()
+            yield index
 
     def _forward(self, model: PreTrainedModel, batch: PairedBatch, role: Role, view: View) -> Scored:
         prompts = _prompts(batch, role)
@@ -319,6 +335,11 @@ class HFEngine:
         with torch.random.fork_rng(devices=[self.body.device] if self.body.device.type == "cuda" else []):
             torch.manual_seed(seed_at(self.seed, "dropout", self.version, number))
             yield
+
+
+def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors that can be written: safetensors reads their memory, which is the host's on no other device."""
+    return {name: tensor.cpu() for name, tensor in tensors.items()}
 
 
 def _prompts(batch: PairedBatch, role: Role) -> list[tuple[int, ...]]:

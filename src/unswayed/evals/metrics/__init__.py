@@ -1,6 +1,8 @@
 """Every metric by name; one file for each axis. Importing this package registers them."""
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.plugins import load_installed
+from unswayed.core.suggest import no_such
 from unswayed.evals.metrics import capability, consistency, health, jailbreak, safety_awareness, sycophancy
 from unswayed.evals.metrics.base import METRICS, Metric
 from unswayed.evals.metrics.health import HEALTH
@@ -26,5 +28,7 @@ def metric(name: str) -> Metric:
         ConfigError: there is none; the message lists what there is.
     """
     if name not in METRICS:
-        raise ConfigError(f"no metric {name!r}; there are {', '.join(sorted(METRICS))}")
+        load_installed()
+    if name not in METRICS:
+        raise ConfigError(no_such("metric", name, sorted(METRICS)))
     return METRICS[name]
