@@ -134,6 +134,28 @@ def verify(
         raise typer.Exit(10)
 
 
+@app.command("plan")
+def write_plan(
+    before: Annotated[
+        Path | None, typer.Argument(help="One arm: its behaviours and prompts go into the plan, no outcome is seen.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The plan.")] = Path("audit.toml"),
+    rule: Annotated[str | None, typer.Option(help="A rule of `unswayed rules`.")] = None,
+) -> None:
+    """Write a plan to edit: margins, family, limits, and what so many prompts can show.
+
+    Example: unswayed audit plan before.jsonl -o audit.toml
+    """
+    from unswayed.audit.formats.read import read_arm
+    from unswayed.audit.planning import draft
+    from unswayed.core.files import write_atomic
+
+    if out.exists():
+        raise ConfigError(f"{out}: exists; a plan is not overwritten. Name another file with -o")
+    write_atomic(out, draft(None if before is None else read_arm(before), rule))
+    typer.echo(f"{out}: edit it, then give it to unswayed audit with --plan", err=True)
+
+
 def _judge(spec: str | None, rubric: str | None) -> Any:
     if spec is None:
         return None
