@@ -1,6 +1,6 @@
 """Read the labelled replies in `tests/readers/replies` by today's rules, and write the table of `docs/reading.md`.
 
-    python scripts/read_replies.py
+python scripts/read_replies.py
 """
 
 from __future__ import annotations

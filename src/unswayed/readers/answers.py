@@ -312,7 +312,11 @@ def _surname(text: str, key: AnswerKey) -> str:
     """Return the last word of an option that is a name of several words, if it is in no other option; else ""."""
     parts = text.split()
     named = len(parts) > 1 and all(re.fullmatch(r"[A-Z][\w.'-]+|d[aei]|v[ao]n", part) for part in parts)
-    return parts[-1] if named and len(parts[-1]) > 3 and sum(parts[-1] in other.split() for other in key.options.values()) == 1 else ""
+    return (
+        parts[-1]
+        if named and len(parts[-1]) > 3 and sum(parts[-1] in other.split() for other in key.options.values()) == 1
+        else ""
+    )
 
 
 def _spelled(reply: str, spelling: str, answer: str) -> list[Named]:
@@ -335,7 +339,8 @@ def _letter(letter: str) -> re.Pattern[str]:
 
     A small letter counts in brackets, and right after a word such as "answer" where nothing follows.
     """
-    apart = r"(?=\s*[^\w\s]|\s*$|\s+(?:because|since|as|is|was|are|were|would|seems|here|it is|or|and|but|not|over|rather|instead)\b)"
+    follows = "because|since|as|is|was|are|were|would|seems|here|it is|or|and|but|not|over|rather|instead"
+    apart = rf"(?=\s*[^\w\s]|\s*$|\s+(?:{follows})\b)"
     noun = "".join(
         rf"(?<!\b{word} )" for word in ("vitamin", "plan", "type", "grade", "group", "team", "point", "hepatitis")
     )
