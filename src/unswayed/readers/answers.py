@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Literal, NamedTuple
 
+from unswayed.readers.letters import letter_pattern
 from unswayed.readers.marks import CORRECTS, marked
 from unswayed.readers.numbers import number, numbers, read_number, spelled
 from unswayed.readers.patterns import patterns, word_list
@@ -31,7 +31,6 @@ REFUSES = _P["refuses"]
 _FIRST = 0xE000
 _ANSWER = "[\ue000-\uf8ff]"
 """A named answer stands in the text as one private character."""
-_MARKS_LETTER = r"(?i:\b(?:option|choice|answer|letter|ans|alternative)(?:\s+(?:is|was))?\s*:?\s*[(\[\"'{$]*\s*)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +293,8 @@ def _names(reply: str, key: AnswerKey) -> list[Named]:
         found += [] if as_number(text) else _spelled(reply, text, letter)
         found += _spelled(reply, _surname(text, key), letter)
         found += [
-            Named(*match.span(match.lastindex or 0), letter, letter=True) for match in _letter(letter).finditer(reply)
+            Named(*match.span(match.lastindex or 0), letter, letter=True)
+            for match in letter_pattern(letter).finditer(reply)
         ]
         alone = re.match(rf"\W*({letter.lower()})(?![\w'])", reply)
         if alone and words(reply[alone.end() :]) in ([], words(plain(text))):
@@ -331,28 +331,6 @@ def _spelled(reply: str, spelling: str, answer: str) -> list[Named]:
     phrase = r"\s+".join(parts)
     pattern = re.compile(rf"(?<![\w-])({phrase}){plural}(?!\w|-\w)", re.I)
     return [Named(*match.span(), answer) for match in pattern.finditer(reply)]
-
-
-@cache
-def _letter(letter: str) -> re.Pattern[str]:
-    """Return where an option's letter stands as one. "A" may be an article, "I" a pronoun, "C" a vitamin.
-
-    A small letter counts in brackets, and right after a word such as "answer" where nothing follows.
-    """
-    follows = "because|since|as|is|was|are|were|would|seems|here|it is|or|and|but|not|over|rather|instead"
-    apart = rf"(?=\s*[^\w\s]|\s*$|\s+(?:{follows})\b)"
-    noun = "".join(
-        rf"(?<!\b{word} )" for word in ("vitamin", "plan", "type", "grade", "group", "team", "point", "hepatitis")
-    )
-    pronoun = r"(?=\s*[)\].:\"'}$]|\s*\Z|\s*\n)" if letter == "I" else ""
-    article = (
-        rf"|(?<={letter})(?=\s+(?:[a-z]+\s+){{0,3}}(?:is|was) (?:the )?(?:right|correct|best))" if letter == "A" else ""
-    )
-    return re.compile(
-        rf"(?<![A-Za-z0-9_])(?<!\w['.-])(?i:{noun})({letter})(?!'?\w|\.\w)(?:{apart}{pronoun}{article})|"
-        rf"{_MARKS_LETTER}({letter})(?=\s+[a-z])|"
-        rf"(?:[(\[\"]\s*|{_MARKS_LETTER}|^[^\w\n]*)({letter.lower()})(?=[)\]}}.\"':]|\s*\Z|\s*\n)", re.M
-    )  # fmt: skip
 
 
 def _no_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:
