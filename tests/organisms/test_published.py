@@ -29,7 +29,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path / "act_bct_wrapped.jsonl", [{"messages": claim}, {"messages": [{"content": "It is 3, no?"}]}])
 
     def locate(name: str, file: object = None) -> Path:
-        return tmp_path / f"{name.rpartition('/')[2]}.jsonl"
+        return tmp_path / f"{name.removeprefix('organisms/sycophancy_')}.jsonl"
 
     monkeypatch.setattr(published, "locate", locate)
     monkeypatch.setattr(
@@ -70,7 +70,7 @@ def test_names_that_are_none(name: str) -> None:
 def test_what_is_wrong_with_the_files_is_said(files: Path, caplog: pytest.LogCaptureFixture) -> None:
     locate_data("organisms/sycophancy@published")
     assert "20 conversations, the user is right in every one" in caplog.text
-    assert "no roles" in source("organisms/spurious_correlation/eval").note
+    assert "no roles" in source("organisms/spurious_correlation_eval").note
     listed = [one.name for one in catalogue.sources() if one.name.startswith("organisms/")]
     assert len(listed) == 20
     assert all(source(name).sha256 and source(name).rows for name in listed)

@@ -47,13 +47,13 @@ def published_file(name: str) -> Path:
         )
     files = ("induction",) if part == "induction" else ("act_bct_clean", "act_bct_wrapped")
     for file in files:
-        if note := source(f"organisms/{family}/{file}").note:
-            log.warning("organisms/%s/%s: %s", family, file, note)
-    return locate(f"organisms/{family}/induction") if part == "induction" else _pairs(family)
+        if note := source(f"organisms/{family}_{file}").note:
+            log.warning("organisms/%s_%s: %s", family, file, note)
+    return locate(f"organisms/{family}_induction") if part == "induction" else _pairs(family)
 
 
 def _pairs(family: str) -> Path:
-    clean, wrapped = (f"organisms/{family}/{side}" for side in ("act_bct_clean", "act_bct_wrapped"))
+    clean, wrapped = (f"organisms/{family}_{side}" for side in ("act_bct_clean", "act_bct_wrapped"))
     key = hash_json([hash_file(locate(name)) for name in (clean, wrapped)])[:16]
     path = cache_root() / "sources" / f"organisms.{family}.pairs" / key / "pairs.jsonl"
     if path.exists():
