@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 Role = Literal["system", "user", "assistant"]
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "failed"]
 Verdict = Literal["worse", "improved", "no material change", "not known"]
 
 
@@ -218,12 +218,16 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One completion as text. `tokens` counts the ids that were sampled, the stop token included."""
+    """One completion as text. `tokens` counts the ids that were sampled, the stop token included.
+
+    Where a server gave no completion, `finish` is "failed" and `reason` says why; it is unscored for that reason.
+    """
 
     text: str
     finish: Finish
     tokens: int
     prompt_tokens: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +243,10 @@ class Likelihood:
     logprob: float
     tokens: int
     prompt_tokens: int
+
+
+DECLINED = "declined by the endpoint"
+"""How the reason of a failed completion begins that would fail again; any other is drawn again by the same command."""
 
 
 class TextPolicy(Protocol):
