@@ -18,7 +18,7 @@ from unswayed.core.files import locked
 from unswayed.sweep.cell import Cell, cell_folder, read_cells, run_cell, write_cells
 from unswayed.sweep.executors.base import Work
 from unswayed.sweep.executors.local import Slots, run_local
-from unswayed.sweep.status import find_cell, states_of, status, why
+from unswayed.sweep.states import find_cell, states_of, status, why
 
 
 def go(root: Path, cells: list[Cell], **slots: object) -> list[str]:
@@ -67,18 +67,18 @@ def test_a_failed_cell_looks_failed_and_its_dependents_blocked(tmp_path: Path) -
     beside = small.script("beside", "true")
     cells = [bad, below, under, beside]
     assert go(tmp_path, cells, count=2) == ["failed", "blocked", "blocked", "done"]
-    told = why(tmp_path, cells, bad)
+    told = why(tmp_path, bad.key, cells)
     assert told["failure"]["code"] == 3
     assert told["failure"]["lines"][-2:] == ["one", "two"]
     assert not (cell_folder(tmp_path, bad.key) / "out").exists()
-    assert why(tmp_path, cells, below)["needs"] == [{"key": bad.key, "name": "bad", "state": "failed"}]
+    assert why(tmp_path, below.key, cells)["needs"] == [{"key": bad.key, "name": "bad", "state": "failed"}]
     assert status(tmp_path, cells).counts() == {"train": {"done": 1, "failed": 1, "blocked": 2}}
 
 
 def test_a_command_that_is_not_there_fails_like_any_other(tmp_path: Path) -> None:
     cell = Cell("train", "none", {}, ("no-such-program",))
     assert go(tmp_path, [cell]) == ["failed"]
-    assert "no-such-program" in why(tmp_path, [cell], cell)["failure"]["lines"][-1]
+    assert "no-such-program" in why(tmp_path, cell.key, [cell])["failure"]["lines"][-1]
 
 
 def test_75_means_again(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_why_names_the_input_that_made_a_result_stale(tmp_path: Path) -> None:
     before = Cell("train", "before", {"lr": 0.1, "data": {"sha256": "a"}}, ("true",), axes=axes)
     assert go(tmp_path, [before]) == ["done"]
     after = Cell("train", "after", {"lr": 0.2, "data": {"sha256": "a"}}, ("true",), axes=axes)
-    told = why(tmp_path, [after], after)
+    told = why(tmp_path, after.key, [after])
     assert told["state"] == "ready"
     assert told["stale"] == [{"key": before.key, "changed": ["lr: 0.1 there, 0.2 here"]}]
     assert status(tmp_path, [after]).stale == (before.key,)

@@ -37,6 +37,7 @@ COMMANDS = {
     "compare": "Compare two evaluations: paired effects with intervals and verdicts.",
     "score": "Score completions from a file by a named rule, without any model.",
     "rules": "List the scoring rules, their versions and their measured error.",
+    "sweep": "Plan, run and read a matrix of organisms, methods and seeds.",
     "judge": "Check a judge, and draw replies for people to label.",
     "inspect": "Write evaluations as logs that Inspect's viewer opens.",
     "data": "Build, check and look at pairs.",

@@ -147,3 +147,29 @@ def explain(error: ValidationError | RecursionError) -> str:
             what = f"{problem['ctx']['tag']!r} is none of {known}" if "tag" in problem["ctx"] else "is required"
         lines.append(f"{where and where + ': '}{what.removeprefix('Value error, ')}")
     return lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+
+
+def to_toml(tables: Mapping[str, Any]) -> str:
+    """Return tables as TOML that reads back as they are; what is None is left out, for TOML has no such value."""
+    plain = {key: value for key, value in tables.items() if value is not None}
+    simple = [f"{_key(key)} = {_toml(value)}" for key, value in plain.items() if not isinstance(value, Mapping)]
+    nested = [
+        "\n".join([f"[{_key(key)}]", *(f"{_key(name)} = {_toml(inner)}" for name, inner in value.items() if inner is not None)])
+        for key, value in plain.items()
+        if isinstance(value, Mapping)
+    ]  # fmt: skip
+    return "\n\n".join(["\n".join(simple), *nested]).strip() + "\n"
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(key)} = {_toml(each)}" for key, each in value.items() if each is not None)
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(each) for each in value)}]"
+    # Numbers and booleans are written as in JSON; so is a string, but for the one character that TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")

@@ -17,6 +17,7 @@ Every path in a command is relative to the cell's folder, so a sweep may move, a
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -147,6 +148,22 @@ def read_cells(root: Path) -> list[Cell]:
     if not path.exists():
         raise ConfigError(f"{root}: holds no sweep ({CELLS} is missing); name the folder that `unswayed sweep run` made")
     return [Cell.from_json(row, f"{path}:{number}") for number, row in enumerate(read_jsonl(path), start=1)]
+
+
+def read_cell(root: Path, key: str) -> Cell:
+    """Return one cell of a sweep, without reading the others where its folder has it.
+
+    Raises:
+        ConfigError: the sweep has no such cell.
+    """
+    path = cell_folder(root, key) / ABOUT
+    try:
+        return Cell.from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, ValueError):
+        found = [cell for cell in read_cells(root) if cell.key == key]
+    if not found:
+        raise ConfigError(f"{root}: no cell has the key {key!r}; `unswayed sweep status DIR --json` lists them")
+    return found[0]
 
 
 Stop = Callable[[], bool]

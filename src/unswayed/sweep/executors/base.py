@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unswayed.sweep.cell import FAILED, Cell, cell_folder, is_done
-from unswayed.sweep.status import State, states_of
+from unswayed.sweep.states import State, states_of
 
 Watch = Callable[[Mapping[str, State]], None]
 """Called with the states as they change, by an executor that stays."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.files import lock_holder
-from unswayed.sweep.cell import ABOUT, FAILED, KINDS, RAN, WORK, Cell, cell_folder, is_done, last_lines
+from unswayed.sweep.cell import ABOUT, FAILED, KINDS, RAN, WORK, Cell, cell_folder, is_done, last_lines, read_cells
 
 State = Literal["done", "running", "failed", "interrupted", "ready", "waiting", "blocked"]
 STATES: tuple[State, ...] = ("done", "running", "failed", "interrupted", "ready", "waiting", "blocked")
@@ -100,8 +100,18 @@ def _unfinished(folder: Path, needs: Sequence[State]) -> State:
     return "interrupted" if (folder / WORK).exists() else "ready"
 
 
-def status(root: Path, cells: Sequence[Cell]) -> Status:
-    """Return where a sweep stands."""
+def status(root: str | Path, cells: Sequence[Cell] | None = None) -> Status:
+    """Return where the sweep in a folder stands.
+
+    Args:
+        root: the sweep's folder.
+        cells: its plan, where that was read already.
+
+    Raises:
+        ConfigError: there is no sweep in the folder.
+    """
+    root = Path(root)
+    cells = read_cells(root) if cells is None else cells
     states = states_of(root, cells)
     seconds = {cell.key: ran for cell in cells if states[cell.key] == "done" for ran in _seconds(root, cell.key)}
     return Status(tuple(cells), states, seconds, tuple(stale_keys(root, cells)))
@@ -148,12 +158,23 @@ def find_cell(cells: Sequence[Cell], text: str) -> Cell:
     return found[0]
 
 
-def why(root: Path, cells: Sequence[Cell], cell: Cell) -> dict[str, Any]:
+def why(root: str | Path, name: str, cells: Sequence[Cell] | None = None) -> dict[str, Any]:
     """Return the state of a cell with the reason: what it waits for, how it failed, which input made it stale.
 
     A result is stale where the folder of an earlier plan stands at the same place of the matrix under another key;
     `stale` says for each of these which inputs differ, one line each.
+
+    Args:
+        root: the sweep's folder.
+        name: the cell's name, or the beginning of its key.
+        cells: the plan, where that was read already.
+
+    Raises:
+        ConfigError: there is no sweep in the folder, or no such cell.
     """
+    root = Path(root)
+    cells = read_cells(root) if cells is None else cells
+    cell = find_cell(cells, name)
     states = states_of(root, cells)
     names = {other.key: other for other in cells}
     folder = cell_folder(root, cell.key)
