@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from unswayed._version import __version__
 
 if TYPE_CHECKING:
-    from unswayed import losses
+    from unswayed import losses, sweep
     from unswayed.api import ACT, BCT, OPCT, SFT, BCTSoft
     from unswayed.config.recipe import Recipe
     from unswayed.core import errors
@@ -87,11 +87,12 @@ __all__ = [
     "perturbation",
     "read_pairs",
     "suite",
+    "sweep",
     "train",
     "write_pairs",
 ]
 
-# Where each public name lives. The modules `errors` and `losses` are public themselves.
+# Where each public name lives. The modules `errors`, `losses` and `sweep` are public themselves.
 _HOMES = {
     "unswayed.api": ("ACT", "BCT", "OPCT", "SFT", "BCTSoft"),
     "unswayed.config.recipe": ("Recipe",),
@@ -126,7 +127,7 @@ _HOMES = {
         "TextPolicy",
     ),
 }
-_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses"}
+_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses", "sweep": "unswayed.sweep"}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
