@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from unswayed._version import __version__
 
 if TYPE_CHECKING:
-    from unswayed import losses, sweep
+    from unswayed import losses, organisms, sweep
     from unswayed.api import ACT, BCT, OPCT, SFT, BCTSoft
     from unswayed.config.recipe import Recipe
     from unswayed.core import errors
@@ -84,6 +84,7 @@ __all__ = [
     "evaluate",
     "load_policy",
     "losses",
+    "organisms",
     "perturbation",
     "read_pairs",
     "suite",
@@ -92,7 +93,7 @@ __all__ = [
     "write_pairs",
 ]
 
-# Where each public name lives. The modules `errors`, `losses` and `sweep` are public themselves.
+# Where each public name lives. The modules `errors`, `losses`, `organisms` and `sweep` are public themselves.
 _HOMES = {
     "unswayed.api": ("ACT", "BCT", "OPCT", "SFT", "BCTSoft"),
     "unswayed.config.recipe": ("Recipe",),
@@ -127,7 +128,12 @@ _HOMES = {
         "TextPolicy",
     ),
 }
-_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses", "sweep": "unswayed.sweep"}
+_MODULES = {
+    "errors": "unswayed.core.errors",
+    "losses": "unswayed.losses",
+    "organisms": "unswayed.organisms",
+    "sweep": "unswayed.sweep",
+}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 

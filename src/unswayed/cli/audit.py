@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from unswayed.cli.audit_decompose import decompose
 from unswayed.cli.options import Json, print_json
 from unswayed.core.errors import ConfigError
 
@@ -36,6 +37,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Audit what changed between two models: `unswayed audit BEFORE AFTER`, or one of the commands below.",
 )
+
+app.command("decompose")(decompose)
 
 
 @app.command(_RUN)

@@ -41,6 +41,7 @@ COMMANDS = {
     "sweep": "Plan, run and read a matrix of organisms, methods and seeds.",
     "judge": "Check a judge, and draw replies for people to label.",
     "inspect": "Write evaluations as logs that Inspect's viewer opens.",
+    "organism": "Make, check and adopt model organisms: models with a known fault.",
     "data": "Build, check and look at pairs.",
     "models": "List and fetch models.",
     "runs": "List, verify and prune run folders.",

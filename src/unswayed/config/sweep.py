@@ -63,10 +63,9 @@ class SweepMethod(Table):
     name: str = science(description="what tables call it")
     recipe: str = science(description="a training recipe; a relative path starts at the sweep's own file")
     label: str | None = science(None, description="a label recipe, for methods that learn from labels")
-    pairs: Literal["family", "clean", "benign"] = science(
-        "family", description="family: its consistency pairs; clean: with the clean prompt on both sides; benign: "
-        "requests that have nothing to do with it",
-    )  # fmt: skip
+    pairs: str | None = science(
+        None, description="a file of pairs in place of the family's, e.g. benign ones; relative as recipe is"
+    )
     settings: dict[str, Any] = science(default_factory=dict, description="of the training recipe: 'optim.lr' = 1e-4")
     label_settings: dict[str, Any] = science(default_factory=dict, description="of the label recipe: 'labeller.k' = 8")
     control: bool = operational(False, description="a control: it is kept out of shares over all methods")

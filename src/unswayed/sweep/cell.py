@@ -36,7 +36,7 @@ from unswayed.core.files import dump_json, fsync_path, jsonl_line, locked, read_
 from unswayed.core.hashing import hash_json
 from unswayed.core.printable import printable
 
-KINDS = ("organism", "label", "train", "eval")
+KINDS = ("pairs", "organism", "label", "train", "eval")
 PLAN, CELLS = "sweep.json", "cells.jsonl"
 ABOUT, LOG, WORK, OUT, FAILED, RAN = "cell.json", "log.txt", "work", "out", "FAILED.json", "ran.json"
 TAIL = 20  # last lines of a failed command that are kept

@@ -18,24 +18,36 @@ def environment(threads: int) -> dict[str, str]:
     return {**dict.fromkeys(names, str(threads)), "TOKENIZERS_PARALLELISM": "false"}
 
 
+def write_pairs(family: SweepFamily, seed: int) -> tuple[str, ...]:
+    """Return the command that writes a family's consistency pairs."""
+    count = str(family.pairs)
+    return ("unswayed", "organism", "pairs", family.name, "--count", count, "--seed", str(seed), "-o", "work/pairs.jsonl")
+
+
 def make_organism(model: SweepModel, family: SweepFamily, seed: int) -> tuple[str, ...]:
     """Return the command that makes an organism."""
-    settings = [word for item in _settings(family.settings) for word in ("--set", item)]
+    settings = {"model.dtype": model.dtype, **family.settings}
     return (
-        *("unswayed", "organism", "make", family.name, "--model", model.id, "--dtype", model.dtype),
-        *("--seed", str(seed), *(("--induction", family.induction) if family.induction else ())),
-        *("-o", "work/organism", *settings),
+        *("unswayed", "organism", "make", family.name, "--model", model.id, "--seed", str(seed)),
+        *(("--induction", family.induction) if family.induction else ()),
+        *(word for item in _settings(settings) for word in ("--set", item)),
+        *("-o", "work/organism"),
     )
+
+
+def pairs_file(key: str) -> str:
+    """Return where the pairs lie, seen from another cell."""
+    return f"../{key}/out/pairs.jsonl"
+
+
+def labels_file(key: str) -> str:
+    """Return where the labels lie, seen from another cell."""
+    return f"../{key}/out/labels.jsonl"
 
 
 def organism_adapter(key: str) -> str:
     """Return where an organism's adapter lies, seen from another cell."""
     return f"../{key}/out/organism"
-
-
-def organism_pairs(key: str, which: str) -> str:
-    """Return where the pairs that came with an organism lie, seen from another cell."""
-    return f"../{key}/out/{which}.jsonl"
 
 
 def trained_adapter(key: str, step: int | None) -> str:

@@ -16,7 +16,7 @@ from unswayed.config.recipe import Recipe
 from unswayed.config.sweep import BASE, SweepFamily, SweepMethod, SweepModel, SweepRecipe
 from unswayed.core.errors import ConfigError
 from unswayed.core.files import write_json
-from unswayed.core.hashing import hash_json
+from unswayed.core.hashing import hash_file, hash_json
 from unswayed.sweep import commands, price
 from unswayed.sweep.cell import PLAN, Cell, write_cells
 
@@ -117,6 +117,16 @@ class _Column:
     folder: Path
 
     @cached_property
+    def file(self) -> str | None:
+        """The file of pairs that stands in place of the family's."""
+        return None if self.method.pairs is None else str((self.folder / self.method.pairs).resolve())
+
+    @cached_property
+    def sha256(self) -> str | None:
+        """The hash of that file."""
+        return None if self.file is None else hash_file(Path(self.file))
+
+    @cached_property
     def training(self) -> Recipe:
         """The training recipe with the method's settings."""
         return Recipe.load(self.folder / self.method.recipe, set=_settings(self.method.settings))
@@ -164,11 +174,20 @@ class _Planner:
 
     def cells(self) -> Iterator[Cell]:
         """Yield every cell, those that others need first."""
+        for family in self.recipe.families:
+            seeds = {seed for model in self.recipe.models for seed in self.recipe.seeds_of(model)}
+            for seed in sorted(seeds) if any(method.pairs is None for method in self.methods) else ():
+                yield self._pairs(family, seed)
         for model in self.recipe.models:
             yield from self._measured(model, None, None, {"family": BASE, "method": BASE, "seed": None})
             for family in self.recipe.families:
                 for seed in self.recipe.seeds_of(model):
                     yield from self._of_organism(model, family, seed)
+
+    def _pairs(self, family: SweepFamily, seed: int) -> Cell:
+        inputs = {"family": family.name, "seed": seed, "pairs": family.pairs}
+        axes = {"family": family.name, "seed": seed}
+        return self._cell("pairs", axes, inputs, commands.write_pairs(family, seed), None, cost={})
 
     def _of_organism(self, model: SweepModel, family: SweepFamily, seed: int) -> Iterator[Cell]:
         axes = {"family": family.name, "method": BASE, "seed": seed}
@@ -176,7 +195,7 @@ class _Planner:
             "organism",
             {**axes, "model": model.label},
             {"model": model.id, "dtype": model.dtype, "family": family.name, "induction": family.induction, "seed": seed,
-             "settings": family.settings, "pairs": family.pairs},
+             "settings": family.settings},
             commands.make_organism(model, family, seed),
             model,
             cost=price.of_organism(model, family, self.recipe.rates),
@@ -191,22 +210,31 @@ class _Planner:
     ) -> Iterator[Cell]:
         method = column.method
         axes = {"model": model.label, "family": family.name, "method": method.name, "seed": seed}
-        pairs, needs = commands.organism_pairs(organism.key, method.pairs), (organism.key,)
+        pairs, source, needs = column.file, {"pairs_sha256": column.sha256}, (organism.key,)
+        if pairs is None:
+            own = self._pairs(family, seed)
+            pairs, source, needs = commands.pairs_file(own.key), {}, (organism.key, own.key)
         if method.label is not None:
-            label = self._label(model, family, seed, organism, column, axes, pairs)
+            text, counts = column.read["label"].changed(
+                {"seed": seed, **self._model(model, organism), "data.train": pairs}
+            )
+            cost = price.of_labels(model, family, column.labels, self.recipe.rates)
+            files = {"recipe.toml": text}
+            label = self._cell(
+                "label", axes, {**counts, **source}, commands.LABEL, model, needs=needs, files=files, cost=cost
+            )
             yield label
-            pairs, needs = f"../{label.key}/out/labels.jsonl", (organism.key, label.key)
+            pairs, source, needs = commands.labels_file(label.key), {}, (organism.key, label.key)
         epochs, steps = column.epochs(family.pairs)
         text, counts = column.read["train"].changed(
             {"name": "run", "seed": seed, **self._model(model, organism), "data.train": pairs,
-             "data.allow_identical": column.training.data.allow_identical or method.pairs != "family",
              "train.steps": epochs * steps, "train.epochs": None,
              "save.dir": "work", "save.every_steps": steps, "save.keep": max(2, epochs)},
         )  # fmt: skip
         training = self._cell(
             "train",
             axes,
-            {**counts, "pairs": method.pairs},
+            {**counts, **source},
             commands.TRAIN,
             model,
             needs=needs,
@@ -217,22 +245,6 @@ class _Planner:
         for epoch in range(1, epochs + 1) if self.recipe.eval.checkpoints == "epochs" else [epochs]:
             adapter = commands.trained_adapter(training.key, None if epoch == epochs else epoch * steps)
             yield from self._measured(model, training, adapter, {**axes, "checkpoint": epoch}, last=epoch == epochs)
-
-    def _label(
-        self, model: SweepModel, family: SweepFamily, seed: int, organism: Cell, column: _Column,
-        axes: Mapping[str, Any], pairs: str,
-    ) -> Cell:  # fmt: skip
-        text, counts = column.read["label"].changed({"seed": seed, **self._model(model, organism), "data.train": pairs})
-        return self._cell(
-            "label",
-            axes,
-            {**counts, "pairs": column.method.pairs},
-            commands.LABEL,
-            model,
-            needs=(organism.key,),
-            files={"recipe.toml": text},
-            cost=price.of_labels(model, family, column.labels, self.recipe.rates),
-        )
 
     def _measured(
         self, model: SweepModel, trained: Cell | None, adapter: str | None, axes: Mapping[str, Any], last: bool = True
@@ -264,8 +276,8 @@ class _Planner:
         return {"model.id": model.id, "model.dtype": model.dtype, "model.adapter": adapter}
 
     def _cell(
-        self, kind: str, axes: Mapping[str, Any], inputs: Mapping[str, Any], command: tuple[str, ...], model: SweepModel,
-        *, needs: tuple[str, ...] = (), files: Mapping[str, str] | None = None, cost: Mapping[str, float],
+        self, kind: str, axes: Mapping[str, Any], inputs: Mapping[str, Any], command: tuple[str, ...],
+        model: SweepModel | None, *, needs: tuple[str, ...] = (), files: Mapping[str, str] | None = None, cost: Mapping[str, float],
     ) -> Cell:  # fmt: skip
         parts = (axes.get("model"), axes.get("family"), axes.get("method"), axes.get("what"))
         places = [str(part) for part in parts if part not in {None, BASE}]
@@ -273,13 +285,13 @@ class _Planner:
         return Cell(
             kind=kind,
             name=" ".join([kind, *places]),
-            inputs={**inputs, "threads": self.recipe.threads, "unswayed": __version__, "base": model.id},
+            inputs={**inputs, "threads": self.recipe.threads, "unswayed": __version__, "base": model and model.id},
             command=command,
             needs=needs,
             files=files or {},
             environment=commands.environment(self.recipe.threads),
             axes=dict(axes),
             cost=cost,
-            devices=model.devices,
-            memory=model.memory,
+            devices=model.devices if model else 0,
+            memory=model.memory if model else 0.0,
         )
