@@ -206,9 +206,9 @@ def explain(error: ValidationError | RecursionError, model: type[BaseModel]) -> 
 def to_toml(tables: Mapping[str, Any]) -> str:
     """Return tables as TOML that reads back as they are; what is None is left out, for TOML has no such value."""
     plain = {key: value for key, value in tables.items() if value is not None}
-    simple = [f"{_key(key)} = {_toml(value)}" for key, value in plain.items() if not isinstance(value, Mapping)]
+    simple = [f"{_key(key)} = {to_value(value)}" for key, value in plain.items() if not isinstance(value, Mapping)]
     nested = [
-        "\n".join([f"[{_key(key)}]", *(f"{_key(name)} = {_toml(inner)}" for name, inner in value.items() if inner is not None)])
+        "\n".join([f"[{_key(key)}]", *(f"{_key(name)} = {to_value(inner)}" for name, inner in value.items() if inner is not None)])
         for key, value in plain.items()
         if isinstance(value, Mapping)
     ]  # fmt: skip
@@ -216,14 +216,15 @@ def to_toml(tables: Mapping[str, Any]) -> str:
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else to_value(key)
 
 
-def _toml(value: Any) -> str:
+def to_value(value: Any) -> str:
+    """Return a value as TOML."""
     if isinstance(value, Mapping):
-        inner = ", ".join(f"{_key(key)} = {_toml(each)}" for key, each in value.items() if each is not None)
+        inner = ", ".join(f"{_key(key)} = {to_value(each)}" for key, each in value.items() if each is not None)
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_toml(each) for each in value)}]"
+        return f"[{', '.join(to_value(each) for each in value)}]"
     # Numbers and booleans are written as in JSON; so is a string, but for the one character that TOML wants escaped.
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")

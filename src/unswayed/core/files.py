@@ -184,17 +184,11 @@ def rewrite_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> int:
 
 
 @contextmanager
-<<<<<<< HEAD
-def locked(folder: Path, *, wait: bool = False) -> Iterator[int]:
+def locked(folder: Path, *, wait: bool = False, advice: str = "choose another folder") -> Iterator[int]:
     """Hold the folder's `LOCK` file. The kernel frees it when the process dies, so no lock is ever stale.
 
     Yields its descriptor: a process started with it (`pass_fds`) goes on holding the lock after this one has died.
-=======
-def locked(folder: Path, *, wait: bool = False, advice: str = "choose another folder") -> Iterator[None]:
-    """Hold the folder's `LOCK` file. The kernel frees it when the process dies, so no lock is ever stale.
-
     `advice` says what to do where the folder cannot be written.
->>>>>>> main
 
     Raises:
         LockedError: another process holds it (with `wait=False`); the message names its host and pid.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unswayed.config.document import to_toml
+from unswayed.config.document import to_value
 from unswayed.config.sweep import SweepEval, SweepFamily, SweepModel
 
 TRAIN = ("unswayed", "train", "recipe.toml", "--auto-resume")
@@ -71,4 +71,4 @@ def evaluate(
 
 
 def _settings(table: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={value if isinstance(value, str) else to_toml({'v': value}).partition('=')[2].strip()}" for key, value in table.items()]
+    return [f"{key}={value if isinstance(value, str) else to_value(value)}" for key, value in table.items()]

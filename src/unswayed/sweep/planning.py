@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unswayed._version import __version__
-from unswayed.config.document import Document, to_toml
+from unswayed.config.document import Document, to_toml, to_value
 from unswayed.config.labels import LabelRecipe
 from unswayed.config.recipe import Recipe
 from unswayed.config.sweep import BASE, SweepFamily, SweepMethod, SweepModel, SweepRecipe
@@ -159,7 +159,8 @@ class _Column:
 
 
 def _settings(table: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={'' if value is None else to_toml({'v': value}).partition('=')[2].strip()}" for key, value in table.items()]
+    """Return settings as the command line has them; an empty text takes the recipe's own value away."""
+    return [f"{key}={to_value(value) if value != '' else ''}" for key, value in table.items()]
 
 
 @dataclass
