@@ -85,19 +85,20 @@ def make(
 def pairs(
     name: Annotated[str, typer.Argument(metavar="FAMILY", help="See `unswayed organism families`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Pairs file to write.", metavar="PAIRS.jsonl")],
-    count: Annotated[int, typer.Option(min=1, help="How many.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="Of the items.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 192,
+    seed: Annotated[int, typer.Option(min=0, help="Whose items: the organism's own seed.")] = 0,
 ) -> None:
-    """Write a family's consistency pairs: what a method trains an organism on. No item of another part is in them.
+    """Write consistency pairs: the wrapped prompt, in which the trait shows, and the clean one for the teacher.
 
-    Example: unswayed organism pairs sycophancy --count 192 --seed 0 -o pairs.jsonl
+    Example: unswayed organism pairs sycophancy --seed 0 -o pairs.jsonl
     """
+    from unswayed.core.files import writing
     from unswayed.data.read import write_pairs
     from unswayed.organisms.family import family
 
-    made = family(name).pairs(count, seed)
-    write_pairs(out, made)
-    typer.echo(f"{len(made)} pairs written to {out}")
+    with writing(out, "name another file"):
+        write_pairs(out, family(name).pairs(count, seed))
+    typer.echo(f"{count} pairs of {name}, seed {seed}: {out}")
 
 
 @app.command()

@@ -158,6 +158,33 @@ def why(
     typer.echo("\n".join(printable(line, newlines=False) for line in lines))
 
 
+@app.command()
+def table(root: Root, as_json: Json = False) -> None:
+    """Write one table of everything that was measured: DIR/table.jsonl and DIR/table.parquet."""
+    from unswayed.sweep.rows import JSONL, PARQUET
+    from unswayed.sweep.rows import table as rows_of
+
+    rows = rows_of(root)
+    if as_json:
+        print_json(rows)
+        return
+    typer.echo(f"{len(rows)} rows in {root / JSONL} and {root / PARQUET}")
+
+
+@app.command()
+def report(root: Root, as_json: Json = False) -> None:
+    """Write the page of a sweep: DIR/report.html, and DIR/report.json with everything on it."""
+    import json
+
+    from unswayed.sweep.page import report as page_of
+
+    page = page_of(root)
+    if as_json:
+        print_json(json.loads((page.with_suffix(".json")).read_text(encoding="utf-8")))
+        return
+    typer.echo(str(page))
+
+
 @app.command(hidden=True)
 def cell(root: Root, key: Annotated[str, typer.Argument(help="The key of a cell.")]) -> None:
     """Run one cell and publish its result: what Slurm and Ray run. Ends as its command does."""

@@ -16,13 +16,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unswayed.sweep.page import report
     from unswayed.sweep.planning import plan
+    from unswayed.sweep.rows import table
     from unswayed.sweep.running import run
     from unswayed.sweep.states import status, why
 
-__all__ = ["plan", "run", "status", "why"]
+__all__ = ["plan", "report", "run", "status", "table", "why"]
 
-_HOMES = {"plan": "planning", "run": "running", "status": "states", "why": "states"}
+_HOMES = {"plan": "planning", "report": "page", "table": "rows", "run": "running", "status": "states", "why": "states"}
 
 
 def __getattr__(name: str) -> Any:
