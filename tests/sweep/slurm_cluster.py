@@ -20,7 +20,9 @@ def install() -> str:
         return ""
     if os.geteuid() or not shutil.which("apt-get"):
         return "Slurm is not installed, and only root can install it with apt-get"
-    done = subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES], capture_output=True, check=False)
+    done = subprocess.run(
+        ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES], capture_output=True, check=False
+    )
     return "" if done.returncode == 0 else f"apt-get cannot install Slurm: {done.stderr.decode()[-300:]}"
 
 

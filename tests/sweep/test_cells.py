@@ -102,7 +102,7 @@ def test_two_processes_never_run_one_cell(tmp_path: Path) -> None:
 
 def test_a_command_that_outlives_the_sweep_keeps_its_cell_and_its_slot(tmp_path: Path) -> None:
     """SIGKILL of the parent: the next call waits for the command instead of starting a second one beside it."""
-    text = 'echo start >> ../../starts; touch work/on; while test ! -e ../../go; do sleep 0.05; done; echo > work/end'
+    text = "echo start >> ../../starts; touch work/on; while test ! -e ../../go; do sleep 0.05; done; echo > work/end"
     cell = small.script("long", text)
     small.planned(tmp_path, [cell])
     program = (
@@ -124,15 +124,20 @@ def test_a_command_that_outlives_the_sweep_keeps_its_cell_and_its_slot(tmp_path:
 
 
 def test_a_stop_reaches_the_command_once(tmp_path: Path) -> None:
-    cell = small.script("slow", "trap 'echo asked >> work/asked; exit 75' TERM; touch work/on; while :; do sleep 0.05; done")
+    cell = small.script(
+        "slow", "trap 'echo asked >> work/asked; exit 75' TERM; touch work/on; while :; do sleep 0.05; done"
+    )
     folder = cell_folder(tmp_path, cell.key)
-    run_local(Work(tmp_path, [cell], lambda _: None, lambda: (folder / "work" / "on").exists()), Slots())
+    run_local(Work(tmp_path, [cell], lambda _: None, (folder / "work" / "on").exists), Slots())
     assert states_of(tmp_path, [cell])[cell.key] == "interrupted"
     assert (folder / "work" / "asked").read_text(encoding="utf-8") == "asked\n"
 
 
 def test_slots_and_memory_are_not_overfilled(tmp_path: Path) -> None:
-    text = "echo $CUDA_VISIBLE_DEVICES > work/device; touch ../../on/$0; ls ../../on | wc -l > work/together; sleep 0.05; rm ../../on/$0"
+    text = (
+        "echo $CUDA_VISIBLE_DEVICES > work/device; touch ../../on/$0; ls ../../on | wc -l > work/together; "
+        "sleep 0.05; rm ../../on/$0"
+    )
     (tmp_path / "on").mkdir()
     cells = [
         Cell("train", f"c{number}", {"n": number}, ("sh", "-c", text, f"c{number}"), memory=memory, devices=1)

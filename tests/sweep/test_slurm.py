@@ -29,7 +29,7 @@ def stand_ins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     calls = folder / "calls"
     scripts = {
-        "sbatch": f'for word; do printf "%s\\n" "$word"; done >> {calls}; n=$(grep -c parsable {calls}); echo "$((100 + n));x"',
+        "sbatch": f'printf "%s\\n" "$@" >> {calls}; n=$(grep -c parsable {calls}); echo "$((100 + n));x"',
         "squeue": f"cat {folder}/queue 2>/dev/null; true",
     }
     for name, text in scripts.items():
@@ -119,11 +119,16 @@ def test_a_real_slurm_runs_requeues_and_takes_up_what_was_cancelled(
     if missing:
         pytest.skip(missing)
     good = [cell for cell in matrix() if not cell.devices and cell.name.endswith("0")]
-    again = small.script("again", "echo x >> ../../tries; test -e work/saved || { touch work/saved; exit 75; }; echo 1 > work/end")
+    again = small.script(
+        "again", "echo x >> ../../tries; test -e work/saved || { touch work/saved; exit 75; }; echo 1 > work/end"
+    )
     bad = small.script("bad", "echo broken; exit 3")
     below = small.script("below", "true", [bad], kind="eval")
-    saves = small.script("saves", "trap 'echo saved >> work/log; exit 75' TERM; touch work/on; "
-                         "for i in $(seq 600); do test -e ../../go && break; sleep 0.1; done; echo end >> work/log", kind="eval")  # fmt: skip
+    waits = (
+        "trap 'echo saved >> work/log; exit 75' TERM; touch work/on; "
+        "for i in $(seq 600); do test -e ../../go && break; sleep 0.1; done; echo end >> work/log"
+    )
+    saves = small.script("saves", waits, kind="eval")
     cells = [*good, again, bad, below, saves]
     root = small.planned(tmp_path / "s", cells)
     with slurm_cluster.cluster(tmp_path / "slurm") as environment:
@@ -134,7 +139,10 @@ def test_a_real_slurm_runs_requeues_and_takes_up_what_was_cancelled(
             if on.exists():
                 break
             time.sleep(0.5)
-        submitted = {row["job"]: row["cells"] for row in map(json.loads, (root / "slurm" / "jobs.jsonl").read_text().splitlines())}
+        submitted = {
+            row["job"]: row["cells"]
+            for row in map(json.loads, (root / "slurm" / "jobs.jsonl").read_text().splitlines())
+        }
         task = next(f"{job}_{keys.index(saves.key)}" for job, keys in submitted.items() if saves.key in keys)
         run_slurm(work(root, cells))  # while all of it is queued or runs: nothing is submitted twice
         assert len((root / "slurm" / "jobs.jsonl").read_text().splitlines()) == len(submitted)

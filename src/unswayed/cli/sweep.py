@@ -151,7 +151,10 @@ def why(
     lines += [f"run by {told['running']}"] if told["running"] else []
     lines += [f"needs {need['name']} ({need['key']}): {need['state']}" for need in told["needs"]]
     if told["failure"]:
-        lines += [f"ended with exit code {told['failure']['code']}:", *(f"    {line}" for line in told["failure"]["lines"])]
+        lines += [
+            f"ended with exit code {told['failure']['code']}:",
+            *(f"    {line}" for line in told["failure"]["lines"]),
+        ]
     for stale in told["stale"]:
         lines += [f"was {stale['key']} in an earlier plan; since then:", *(f"    {line}" for line in stale["changed"])]
     lines += [f"by hand: cd {told['folder']} && {told['command']}"]
@@ -199,5 +202,7 @@ def cell(root: Root, key: Annotated[str, typer.Argument(help="The key of a cell.
 
 def _columns(rows: list[tuple[Any, ...]]) -> str:
     widths = [max(len(str(row[place])) for row in rows) for place in range(len(rows[0]))]
-    lines = ["  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     return "\n".join(lines)

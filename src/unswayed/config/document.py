@@ -205,14 +205,14 @@ def explain(error: ValidationError | RecursionError, model: type[BaseModel]) -> 
 
 def to_toml(tables: Mapping[str, Any]) -> str:
     """Return tables as TOML that reads back as they are; what is None is left out, for TOML has no such value."""
-    plain = {key: value for key, value in tables.items() if value is not None}
-    simple = [f"{_key(key)} = {to_value(value)}" for key, value in plain.items() if not isinstance(value, Mapping)]
-    nested = [
-        "\n".join([f"[{_key(key)}]", *(f"{_key(name)} = {to_value(inner)}" for name, inner in value.items() if inner is not None)])
-        for key, value in plain.items()
-        if isinstance(value, Mapping)
-    ]  # fmt: skip
-    return "\n\n".join(["\n".join(simple), *nested]).strip() + "\n"
+    simple = {key: value for key, value in tables.items() if not isinstance(value, Mapping)}
+    nested = {key: value for key, value in tables.items() if isinstance(value, Mapping)}
+    parts = [_lines(simple), *(f"[{_key(key)}]\n{_lines(value)}" for key, value in nested.items())]
+    return "\n".join(parts).strip() + "\n"
+
+
+def _lines(table: Mapping[str, Any]) -> str:
+    return "".join(f"{_key(key)} = {to_value(value)}\n" for key, value in table.items() if value is not None)
 
 
 def _key(key: str) -> str:

@@ -118,7 +118,9 @@ class Cell:
         except (KeyError, TypeError) as error:
             raise DataError(f"{where}: not a cell ({error}); the file was changed by something else") from error
         if cell.key != said:
-            raise DataError(f"{where}: {said} is not the hash of the inputs beside it ({cell.key}); plan the sweep again")
+            raise DataError(
+                f"{where}: {said} is not the hash of the inputs beside it ({cell.key}); plan the sweep again"
+            )
         return cell
 
 
@@ -146,7 +148,9 @@ def read_cells(root: Path) -> list[Cell]:
     """
     path = root / CELLS
     if not path.exists():
-        raise ConfigError(f"{root}: holds no sweep ({CELLS} is missing); name the folder that `unswayed sweep run` made")
+        raise ConfigError(
+            f"{root}: holds no sweep ({CELLS} is missing); name the folder that `unswayed sweep run` made"
+        )
     return [Cell.from_json(row, f"{path}:{number}") for number, row in enumerate(read_jsonl(path), start=1)]
 
 

@@ -21,7 +21,18 @@ def environment(threads: int) -> dict[str, str]:
 def write_pairs(family: SweepFamily, seed: int) -> tuple[str, ...]:
     """Return the command that writes a family's consistency pairs."""
     count = str(family.pairs)
-    return ("unswayed", "organism", "pairs", family.name, "--count", count, "--seed", str(seed), "-o", "work/pairs.jsonl")
+    return (
+        "unswayed",
+        "organism",
+        "pairs",
+        family.name,
+        "--count",
+        count,
+        "--seed",
+        str(seed),
+        "-o",
+        "work/pairs.jsonl",
+    )
 
 
 def make_organism(model: SweepModel, family: SweepFamily, seed: int) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class Live:
     def update(self, states: Mapping[str, State]) -> None:
         """Show the states, if the last time is long enough ago or everything has ended."""
         now = time.monotonic()
-        counts = Counter(states.values())
+        counts: Counter[str] = Counter(states.values())
         self._first = counts["done"] if self._first is None else self._first
         if not self._shown or (now < self._next and counts["done"] + counts["failed"] < len(states)):
             return
@@ -80,7 +80,9 @@ class Live:
 
         present = [state for state in STATES if counts.get(state)]
         table = Table("", *present, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-        table.title = Text(printable(f"{self._name}: {', '.join([f'{len(states)} cells', *self._left(counts)])}", newlines=False))
+        table.title = Text(
+            printable(f"{self._name}: {', '.join([f'{len(states)} cells', *self._left(counts)])}", newlines=False)
+        )
         for kind in KINDS:
             found = Counter(states[cell.key] for cell in self._cells if cell.kind == kind)
             if found:

@@ -41,7 +41,7 @@ def report(root: str | Path) -> Path:
 def content_of(root: Path, rows: Sequence[Row]) -> dict[str, Any]:
     """Return everything that the page shows, as plain JSON."""
     plan = json.loads((root / PLAN).read_text(encoding="utf-8"))
-    families: Families = {name: tuple(pair) for name, pair in plan["families"].items()}  # type: ignore[misc]
+    families: Families = {name: tuple(pair) for name, pair in plan["families"].items()}
     found = status(root, read_cells(root))
     shares = summary(rows, families, plan["controls"])
     matrices = [
@@ -51,12 +51,13 @@ def content_of(root: Path, rows: Sequence[Row]) -> dict[str, Any]:
         _trajectories(rows, families),
         _organisms(rows, families),
     ]
+    price = plan["price"]
     done = sum(state == "done" for state in found.states.values())
     return {
-        "title": f"{plan['recipe']['name']}: {plan['price']['organisms']} organisms, {len(plan['price']['methods'])} methods",
+        "title": f"{price['name']}: {price['organisms']} organisms, {len(price['methods'])} methods",
         "lead": [
-            f"{done} of {len(found.cells)} cells are done. A tile is a mean over the organisms of its family, at the last "
-            "checkpoint; it says how a rate changed against the organism itself, on the same samples, in points.",
+            f"{done} of {len(found.cells)} cells are done. A tile is a mean over the organisms of its family, at the "
+            "last checkpoint; it says how a rate changed against the organism itself, on the same samples, in points.",
         ],
         "matrices": [matrix for matrix in matrices if matrix["rows"] and matrix["columns"]],
         "shares": _share_rows(shares),
@@ -181,7 +182,10 @@ def _organisms(rows: Sequence[Row], families: Families) -> dict[str, Any]:
         "organisms", "Before the training", "Rates of every trait, of the base models and of the organisms.",
         names, list(families), tile,
     )  # fmt: skip
-    return {**made, "rows": [{**row, "label": "base model" if row["label"] == BASE else row["label"]} for row in made["rows"]]}
+    return {
+        **made,
+        "rows": [{**row, "label": "base model" if row["label"] == BASE else row["label"]} for row in made["rows"]],
+    }
 
 
 def _share_rows(shares: Mapping[str, Any]) -> list[list[str]]:

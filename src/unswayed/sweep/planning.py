@@ -195,8 +195,8 @@ class _Planner:
         organism = self._cell(
             "organism",
             {**axes, "model": model.label},
-            {"model": model.id, "dtype": model.dtype, "family": family.name, "induction": family.induction, "seed": seed,
-             "settings": family.settings},
+            {"model": model.id, "dtype": model.dtype, "family": family.name, "induction": family.induction,
+             "seed": seed, "settings": family.settings},
             commands.make_organism(model, family, seed),
             model,
             cost=price.of_organism(model, family, self.recipe.rates),
@@ -211,10 +211,10 @@ class _Planner:
     ) -> Iterator[Cell]:
         method = column.method
         axes = {"model": model.label, "family": family.name, "method": method.name, "seed": seed}
-        pairs, source, needs = column.file, {"pairs_sha256": column.sha256}, (organism.key,)
+        pairs, source, needs = column.file, {"pairs_sha256": column.sha256}, [organism.key]
         if pairs is None:
             own = self._pairs(family, seed)
-            pairs, source, needs = commands.pairs_file(own.key), {}, (organism.key, own.key)
+            pairs, source, needs = commands.pairs_file(own.key), {}, [organism.key, own.key]
         if method.label is not None:
             text, counts = column.read["label"].changed(
                 {"seed": seed, **self._model(model, organism), "data.train": pairs}
@@ -225,7 +225,7 @@ class _Planner:
                 "label", axes, {**counts, **source}, commands.LABEL, model, needs=needs, files=files, cost=cost
             )
             yield label
-            pairs, source, needs = commands.labels_file(label.key), {}, (organism.key, label.key)
+            pairs, source, needs = commands.labels_file(label.key), {}, [organism.key, label.key]
         epochs, steps = column.epochs(family.pairs)
         text, counts = column.read["train"].changed(
             {"name": "run", "seed": seed, **self._model(model, organism), "data.train": pairs,
@@ -250,27 +250,32 @@ class _Planner:
     def _measured(
         self, model: SweepModel, trained: Cell | None, adapter: str | None, axes: Mapping[str, Any], last: bool = True
     ) -> Iterator[Cell]:
-        """Yield the evaluations of one policy: the traits of every family, and at its last checkpoint what it can do."""
+        """Yield the evaluations of a policy: the traits of every family, and at its last checkpoint what it can do."""
         wanted = self.recipe.eval
         families = self.recipe.families
         groups = {"traits": [family.suite for family in families]}
         if last and wanted.capability:
             groups["capability"] = wanted.capability
         for what, suites in groups.items():
-            limit = wanted.units if what == "traits" else wanted.capability_limit
-            calls = commands.evaluate(model, adapter, suites, wanted, what)
+            traits = what == "traits"
+            inputs = {
+                **{"dtype": model.dtype, "suites": suites, "adapter": adapter and adapter.rpartition("/out")[2]},
+                **{"limit": wanted.units if traits else wanted.capability_limit, "judge": wanted.judge},
+                **({"part": wanted.part} if traits else {"arguments": wanted.capability_args}),
+            }
+            if traits:
+                cost = price.of_traits(model, families, wanted.units, self.recipe.rates)
+            else:
+                cost = price.of_capability(model, len(suites), wanted.capability_limit or 1000, self.recipe.rates)
             yield self._cell(
                 "eval",
                 {"checkpoint": None, **axes, "model": model.label, "what": what},
-                {"model": model.id, "dtype": model.dtype, "suites": suites, "limit": limit, "adapter": adapter and adapter.rpartition("/out")[2],
-                 "part": wanted.part, "judge": wanted.judge, "arguments": wanted.capability_args if what != "traits" else {}},
-                calls,
+                inputs,
+                commands.evaluate(model, adapter, suites, wanted, what),
                 model,
                 needs=() if trained is None else (trained.key,),
-                cost=price.of_traits(model, families, wanted.units, self.recipe.rates)
-                if what == "traits"
-                else price.of_capability(model, len(suites), wanted.capability_limit or 1000, self.recipe.rates),
-            )  # fmt: skip
+                cost=cost,
+            )
 
     def _model(self, model: SweepModel, organism: Cell) -> dict[str, Any]:
         adapter = commands.organism_adapter(organism.key)
@@ -278,7 +283,8 @@ class _Planner:
 
     def _cell(
         self, kind: str, axes: Mapping[str, Any], inputs: Mapping[str, Any], command: tuple[str, ...],
-        model: SweepModel | None, *, needs: tuple[str, ...] = (), files: Mapping[str, str] | None = None, cost: Mapping[str, float],
+        model: SweepModel | None, *, cost: Mapping[str, float], needs: Sequence[str] = (),
+        files: Mapping[str, str] | None = None,
     ) -> Cell:  # fmt: skip
         parts = (axes.get("model"), axes.get("family"), axes.get("method"), axes.get("what"))
         places = [str(part) for part in parts if part not in {None, BASE}]
@@ -288,7 +294,7 @@ class _Planner:
             name=" ".join([kind, *places]),
             inputs={**inputs, "threads": self.recipe.threads, "unswayed": __version__, "base": model and model.id},
             command=command,
-            needs=needs,
+            needs=tuple(needs),
             files=files or {},
             environment=commands.environment(self.recipe.threads),
             axes=dict(axes),

@@ -1,10 +1,10 @@
-"""What a cell is taken to cost before anything runs: tokens, judge calls, and hours of an accelerator at stated rates."""
+"""What a cell is taken to cost before anything runs: tokens, judge calls, hours of an accelerator at stated rates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from unswayed.config.labels import GradeConfig, LabelRecipe
+from unswayed.config.labels import DiverseDecodingConfig, GradeConfig, LabelRecipe
 from unswayed.config.recipe import Recipe
 from unswayed.config.sweep import Rates, SweepFamily, SweepModel
 from unswayed.sweep.cell import KINDS, Cell
@@ -63,14 +63,12 @@ def of_labels(model: SweepModel, family: SweepFamily, recipe: LabelRecipe, rates
 def _draws(recipe: LabelRecipe) -> int:
     """Return how many completions a labeller draws for a pair."""
     labeller = recipe.labeller
-    if labeller.name == "diverse_decoding":
-        return int(getattr(labeller, "greedy")) + getattr(labeller, "nucleus") + len(getattr(labeller, "temperatures"))
+    if isinstance(labeller, DiverseDecodingConfig):
+        return int(labeller.greedy) + labeller.nucleus + len(labeller.temperatures)
     return int(getattr(labeller, "k", {"multi_view": 3, "self_refinement": 2}.get(labeller.name, 1)))
 
 
-def of_training(
-    model: SweepModel, family: SweepFamily, recipe: Recipe, steps: int, rates: Rates
-) -> dict[str, float]:
+def of_training(model: SweepModel, family: SweepFamily, recipe: Recipe, steps: int, rates: Rates) -> dict[str, float]:
     """Return the cost of a training: what is drawn, what the frozen teacher scores, what the gradient flows through."""
     rows = steps * recipe.train.pairs_per_step
     method = recipe.method

@@ -50,7 +50,7 @@ def table(root: str | Path) -> list[Row]:
 
 def to_parquet(rows: Sequence[Row]) -> bytes:
     """Return rows as a Parquet file."""
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])

@@ -113,11 +113,12 @@ def failures(root: Path, found: Status) -> UnswayedError | None:
     lines = []
     for cell in failed[:3]:
         told = failure(root, cell) or {}
-        lines += [f"{cell.name} ({cell.key}) ended with exit code {told.get('code')}:", *(f"    {line}" for line in told.get("lines", [])[-5:])]
+        lines += [
+            f"{cell.name} ({cell.key}) ended with exit code {told.get('code')}:",
+            *(f"    {line}" for line in told.get("lines", [])[-5:]),
+        ]
     blocked = sum(state == "blocked" for state in found.states.values())
     return UnswayedError(
         "\n  ".join([f"{len(failed)} of {len(found.cells)} cells failed, and {blocked} wait for them in vain", *lines])
         + "\n`unswayed sweep why` says more of each; run again with --retry once the cause is gone"
     )
-
-

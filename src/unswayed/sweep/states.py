@@ -213,7 +213,7 @@ def _changed(root: Path, before: Mapping[str, Any], cell: Cell) -> list[str]:
 
     lines = differences(before.get("inputs"), json.loads(json.dumps(cell.inputs)))
     return lines + [
-        f"needs {key}, which was {old}" for old, key in zip(before.get("needs", ()), cell.needs, strict=False) if old != key
+        f"needs {key}, which was {old}"
+        for old, key in zip(before.get("needs", ()), cell.needs, strict=False)
+        if old != key
     ]
-
-
