@@ -1,6 +1,6 @@
 """Print how often an audit is wrong: false findings where nothing changed, planted changes that are found, coverage.
 
-    python scripts/audits.py [RUNS [FIRST EVERY]]
+    python scripts/audits.py [RUNS [SCENARIO ...]]
 
 Each run is a whole audit (`unswayed.audit.sections.conclude`, firewall included) of replies drawn on the spot: prompts
 have rates of their own, and both arms draw from them. `docs/audit.md` quotes what 1,000 runs print.
@@ -124,10 +124,11 @@ def simulate(one: Scenario, runs: int, plan: AuditConfig) -> dict[str, float]:
 
 
 def main() -> None:
+    """Print one line a scenario: those named by their numbers, or all."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    chosen = [SCENARIOS[int(number)] for number in sys.argv[2:]] or SCENARIOS
     plan = AuditConfig(sections=OFF)
-    print(f"{runs} audits each; eps 5 points", flush=True)
-    for one in SCENARIOS[int(sys.argv[2]) if len(sys.argv) > 2 else 0 :: int(sys.argv[3]) if len(sys.argv) > 3 else 1]:
+    for one in chosen:
         said = "  ".join(f"{name} {100 * value:.1f}%" for name, value in simulate(one, runs, plan).items())
         print(f"{one.name:<46}{said}", flush=True)
 
