@@ -259,9 +259,12 @@ class _Planner:
         for what, suites in groups.items():
             traits = what == "traits"
             inputs = {
-                **{"dtype": model.dtype, "suites": suites, "adapter": adapter and adapter.rpartition("/out")[2]},
-                **{"limit": wanted.units if traits else wanted.capability_limit, "judge": wanted.judge},
-                **({"part": wanted.part} if traits else {"arguments": wanted.capability_args}),
+                "dtype": model.dtype,
+                "suites": suites,
+                "adapter": adapter and adapter.rpartition("/out")[2],
+                "limit": wanted.units if traits else wanted.capability_limit,
+                "judge": wanted.judge,
+                "arguments": {"part": wanted.part} if traits else wanted.capability_args,
             }
             if traits:
                 cost = price.of_traits(model, families, wanted.units, self.recipe.rates)
