@@ -281,9 +281,9 @@ class _Training:
         purpose = f"attack/grpo/target/{number}/{round_}"
         replies = draw_each(self.target, asked, replace(self.params, n=1), self.seed, purpose)
         self.ledger.settle(reserved, min(most, sum(one.tokens + one.prompt_tokens for one in replies)))
-        for session, prompt, reply in zip(sessions, asked, replies, strict=True):
+        for session, sent, reply in zip(sessions, asked, replies, strict=True):
             grade = self.graders.reward(request, reply)
-            session.history.append(_attempt(request, round_, session.place, prompt, reply, grade.value))
+            session.history.append(_attempt(request, round_, session.place, sent, reply, grade.value))
 
     def _strategy(self, number: int, session: int) -> str:
         return STRATEGIES[seed_at(self.seed, "attack/grpo/strategy", number, session) % len(STRATEGIES)]
