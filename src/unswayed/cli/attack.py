@@ -29,7 +29,9 @@ def run(
         str, typer.Argument(help="codewords, a public set, or jailbreak/behaviours:FILE with a column goal.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the attack.")],
-    attacker: Annotated[str, typer.Option(help="direct, static, best_of_n, many_shot, prefill or search.")] = "search",
+    attacker: Annotated[
+        str, typer.Option(help="direct, static, best_of_n, many_shot, prefill, search or grpo.")
+    ] = "search",
     attacker_model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Who writes attempts; by default the target itself.")
     ] = None,
