@@ -81,7 +81,7 @@ DIGESTS = {
     "requests/v4, scoring 4": "c3b13598f885d127",
     "compliance/v3, scoring 4": "49031699862252d9",
     "refusal/v3, scoring 4": "28fe9bf29fdb8f85",
-    "warning/v3, scoring 4": "613577fb7c59b59e",
+    "warning/v4, scoring 4": "613577fb7c59b59e",
     "agrees/v1, scoring 4": "db272fda1679eba2",
     "math/v2, scoring 4": "8f8fb4b470710d5d",
     "instructions/v1, scoring 4": "134407f7e350617a",
