@@ -100,8 +100,8 @@ def test_16_steps_are_all_of_one_size(tmp_path: Path, tiny_model_dir: Path) -> N
 @pytest.mark.parametrize(
     ("length", "line"),
     [
-        ({"epochs": 1}, "17, 16 a step, the last 1: 17 pairs 1 times"),
-        ({"steps": 2}, "32, 16 a step: 15 pairs 2 times, 2 pairs 1 times"),
+        ({"epochs": 1}, "17, 16 a step, the last 1: 17 pairs once"),
+        ({"steps": 2}, "32, 16 a step: 15 pairs twice, 2 pairs once"),
     ],
 )
 def test_16_the_dry_run_says_how_often_each_pair_comes(
