@@ -122,19 +122,6 @@ def test_a_process_without_a_row_takes_part(tmp_path: Path, tiny_model_dir: Path
     _same_run(pair, alone)
 
 
-@pytest.mark.parametrize("name", ["opct", "bct"])
-def test_16_the_smaller_last_step_of_an_epoch_may_have_no_row_for_a_process(
-    tmp_path: Path, tiny_model_dir: Path, name: str
-) -> None:
-    runs.write_pairs(tmp_path / "pairs.jsonl", runs.ROWS[:5])
-    changes = {"method": {"name": name}, "train": {"steps": None, "epochs": 2, "pairs_per_step": 4, "micro_batch": 2}}
-    pair, alone = (_recipe(tmp_path, tiny_model_dir, which, **changes) for which in ("pair", "alone"))
-    assert several(lambda _: train(pair), tmp_path) == [0, 0], _errors(tmp_path)
-    train(alone)
-    assert [row["rows"] for row in _rows(pair)] == [8, 2, 8, 2]
-    _same_run(pair, alone)
-
-
 def test_anchors_probes_and_trackers(tmp_path: Path, tiny_model_dir: Path) -> None:
     pytest.importorskip("tensorboard")
     anchors = [{"id": f"held-{i}", "prompt": f"say {i}", "teacher_prompt": f"say {i}"} for i in range(3)]
