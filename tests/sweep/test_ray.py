@@ -72,7 +72,7 @@ def test_a_real_cluster_of_two_nodes_makes_the_bytes_that_this_machine_makes(tmp
     here, there = small.planned(tmp_path / "here", cells), small.planned(tmp_path / "there", cells)
     run_local(Work(here, cells, lambda _: None, lambda: False), Slots(2))
     python = environment_with_ray(tmp_path / "env")
-    # Off, the second makes Ray stay on the loopback; else it looks for the machine's outer address, which may not answer.
+    # Off, the second keeps Ray on the loopback; else it looks for the outer address, which may not answer.
     quiet = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     subprocess.run([str(python), "-c", DRIVER, str(there)], check=True, env=quiet, timeout=300)
     assert states_of(there, cells) == states_of(here, cells)
