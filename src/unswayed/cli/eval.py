@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from unswayed.evals.results import Result
     from unswayed.evals.suite import Suite
 
+log = logging.getLogger(__name__)
 _WIDE = 100  # what the table needs; names of metrics are never cut
 
 
@@ -37,6 +39,10 @@ def eval(
     suite_arg: Annotated[
         list[str] | None,
         typer.Option("--suite-arg", "-T", metavar="NAME=VALUE", help="An argument of every suite named; repeatable."),
+    ] = None,
+    trained: Annotated[
+        str | None,
+        typer.Option("--leave-out", metavar="PAIRS", help="Ask no question that these training pairs hold too."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts at once; change it if memory runs out.")] = 16,
     plan: Annotated[
@@ -72,8 +78,10 @@ def eval(
     `unswayed suites` lists the suites, `unswayed suites SUITE` the arguments that -T can give it.
     """
     from unswayed.core.signals import stop_signals
+    from unswayed.data.read import read_pairs
     from unswayed.engine.named import base_of, load_policy
     from unswayed.evals.arguments import read_arguments
+    from unswayed.evals.compare.contamination import leave_out
     from unswayed.evals.judged import check_given, check_judge
     from unswayed.evals.plan import plan_of_run, read_plan
     from unswayed.evals.registry import suite
@@ -85,6 +93,12 @@ def eval(
     declared = read_plan(plan) if plan else plan_of_run(Path(named)) if named else None
     given = read_arguments(suites, suite_arg or ())
     built = [suite(name, limit, seed=seed, **given) for name in suites]
+    if trained is not None:
+        pairs = read_pairs(trained, allow_identical=True, need_teacher=False)
+        left = [leave_out(each, pairs) for each in built]
+        built = [each for each, _ in left]
+        for each, found in left:
+            log.info("%s: %s%s", each.name, found.sentence(each.unit), "; left out" if found.shared else "")
     _check_keys(built)
     for each in built:
         check_given(each, judge is not None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -16,6 +15,7 @@ import typer
 from unswayed.cli.options import Json, print_json
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
 from unswayed.core.files import lock_holder, locked, read_jsonl, remove_tree
+from unswayed.core.jsonl import loads
 from unswayed.core.printable import printable
 from unswayed.training import checkpoint
 from unswayed.training.export import adapter_problems
@@ -79,7 +79,7 @@ def _last_step(path: Path, tail: int = 1 << 16) -> int | None:
     except OSError:
         return None
     try:
-        step = json.loads(lines[-1])["step"] if lines else None
+        step = loads(lines[-1])["step"] if lines else None
     except (ValueError, KeyError, TypeError):
         return None  # `runs verify` says what is wrong with it
     return step if isinstance(step, int) else None

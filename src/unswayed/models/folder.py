@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import TOKENIZER_FILES
+from unswayed.core.jsonl import loads
 
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _HEADER_LIMIT = 100_000_000  # bytes, the limit of the safetensors format
@@ -90,7 +90,7 @@ def check_safetensors(path: Path) -> None:
             (size,) = struct.unpack("<Q", start)
             if size > min(length - 8, _HEADER_LIMIT):
                 raise ValueError(f"its header should have {size} bytes")
-            header = json.loads(file.read(size))
+            header = loads(file.read(size))
         ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
         if 8 + size + max(ends, default=0) != length:
             raise ValueError(f"{length} bytes instead of {8 + size + max(ends, default=0)}")
@@ -104,7 +104,7 @@ def check_safetensors(path: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = loads(path.read_bytes())
     except ValueError as error:
         raise ConfigError(f"{path}: not valid JSON ({error}); copy or download it again") from error
     if not isinstance(value, dict):

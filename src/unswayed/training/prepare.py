@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from unswayed.chat.render import Chat
 from unswayed.config.recipe import Recipe, TrainConfig
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json, hash_tokenizer, model_identity
+from unswayed.core.jsonl import loads
 from unswayed.core.plugins import used
 from unswayed.core.seeding import rng
 from unswayed.core.types import PromptPair, TokenizedPair
@@ -192,7 +192,7 @@ def check_teacher(recipe: Recipe, source: ModelSource, chat: Chat, *, same_shape
 
 
 def _shape(folder: Path) -> tuple[object, object]:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = loads((folder / "config.json").read_text(encoding="utf-8"))
     config = config.get("text_config", config)
     return config.get("num_hidden_layers"), config.get("hidden_size")
 
