@@ -19,6 +19,7 @@ from unswayed._version import __version__
 if TYPE_CHECKING:
     from unswayed import losses, organisms
     from unswayed.api import ACT, BCT, OPCT, SFT, BCTSoft
+    from unswayed.attacks.publish import attack
     from unswayed.config.recipe import Recipe
     from unswayed.core import errors
     from unswayed.core.errors import (
@@ -79,6 +80,7 @@ __all__ = [
     "TextPolicy",
     "UnswayedError",
     "__version__",
+    "attack",
     "compare",
     "errors",
     "evaluate",
@@ -95,6 +97,7 @@ __all__ = [
 # Where each public name lives. The modules `errors`, `losses` and `organisms` are public themselves.
 _HOMES = {
     "unswayed.api": ("ACT", "BCT", "OPCT", "SFT", "BCTSoft"),
+    "unswayed.attacks.publish": ("attack",),
     "unswayed.config.recipe": ("Recipe",),
     "unswayed.data.read": ("read_pairs", "write_pairs"),
     "unswayed.core.errors": (

@@ -13,7 +13,7 @@ import unswayed
 PUBLIC = {
     "ACT", "BCT", "BCTSoft", "Callback", "OPCT", "SFT", "train", "Recipe",
     "read_pairs", "write_pairs", "perturbation", "load_policy",
-    "evaluate", "suite", "compare", "losses", "errors", "organisms",
+    "evaluate", "suite", "attack", "compare", "losses", "errors", "organisms",
     "Message", "PromptPair", "SamplingParams", "Rollout", "Sample", "Score", "Completion", "Estimate", "Effect",
     "TextPolicy",
     "UnswayedError", "ConfigError", "LockedError", "DataError", "CheckpointError", "OutOfMemoryError", "NotFiniteError",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unswayed.cli.options import Json, Trust, shows_progress
+from unswayed.cli.options import Json, Trust, print_json, shows_progress
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from unswayed.evals.suite import Suite
 
 log = logging.getLogger(__name__)
-_WIDE = 100  # what the table needs; names of metrics are never cut
+ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 def eval(
@@ -140,7 +139,7 @@ def eval(
             if not json:
                 _print(result, folder)
     if json:
-        print(json_.dumps(summaries, indent=2))
+        print_json(summaries)
 
 
 def _check_keys(built: Sequence[Suite]) -> None:
@@ -153,7 +152,7 @@ def _check_keys(built: Sequence[Suite]) -> None:
 def _print(result: Result, folder: Path) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from unswayed.core.printable import printable
@@ -162,18 +161,21 @@ def _print(result: Result, folder: Path) -> None:
     from unswayed.report.comparison import arm_line
     from unswayed.report.numbers import level, span
 
+    rows = result.summary()["metrics"]
+    counted = ["if unscored\ncounted"] if any(row["unscored"] and row["bounds"] for row in rows.values()) else []
     table = Table(
-        "metric", "rate", "95% interval", "n", "unscored", "bounds", "better", box=box.SIMPLE_HEAD, pad_edge=False,
+        Column("metric", overflow="fold"), "rate", "95% interval", "n", "unscored", *counted, box=box.SIMPLE_HEAD, pad_edge=False,
         title=Text(printable(f"{result.title}: {result.policy}", newlines=False)), title_justify="left",
+        caption=" ".join(f"{arrow} {better} is better" for better, arrow in ARROWS.items()), caption_justify="left",
     )  # fmt: skip
-    for name, row in result.summary()["metrics"].items():
-        low, high = row["interval"] or (None, None)
-        bounds = span(*row["bounds"]) if row["bounds"] else ""
+    for name, row in rows.items():
+        bounds = [span(*row["bounds"]) if row["bounds"] else ""] if counted else []
+        shown = span(*(row["interval"] or (None, None)))
         table.add_row(
-            name, level(row["value"]), span(low, high), str(row["n"]), str(row["unscored"]), bounds, row["better"]
-        )
+            f"{name} {ARROWS.get(row['better'], '')}", level(row["value"]), shown, str(row["n"]), str(row["unscored"]),
+            *bounds,
+        )  # fmt: skip
     console = Console(highlight=False)
-    console = Console(highlight=False, width=max(console.width, _WIDE))
     console.print(table)
     if told := result.summary().get("judge"):
         states = ", ".join(f"{count} {status}" for status, count in told["status"].items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json, Trust, print_json, shows_progress
+from unswayed.cli.options import Json, Trust, echo, print_json, shows_progress
 
 if TYPE_CHECKING:
     from unswayed.organisms.gate import Gate
@@ -38,13 +38,13 @@ def families_(
         print_json(rows)
         return
     for row in rows:
-        typer.echo(f"{row['name']}\n    trait      {row['trait']}\n    measured   {row['measured']}")
-        typer.echo(f"    suite      {row['suite']}, over {row['unit']}s")
+        echo(f"{row['name']}\n    trait      {row['trait']}\n    measured   {row['measured']}")
+        echo(f"    suite      {row['suite']}, over {row['unit']}s")
         for each in row["inductions"]:
-            typer.echo(f"    induction  {each['name']}: {each['description']}")
+            echo(f"    induction  {each['name']}: {each['description']}")
         if name:
             for said, (trait, control) in row["constants"].items():
-                typer.echo(f"    constant   {said}: trait {_shown(trait)}, control {_shown(control)}")
+                echo(f"    constant   {said}: trait {_shown(trait)}, control {_shown(control)}")
 
 
 @app.command()
@@ -79,6 +79,26 @@ def make(
         json,
         f"published {out}" if made.organism else f"nothing was published; what it said is in {made.work}",
     )
+
+
+@app.command()
+def pairs(
+    name: Annotated[str, typer.Argument(metavar="FAMILY", help="See `unswayed organism families`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Pairs file to write.", metavar="PAIRS.jsonl")],
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 192,
+    seed: Annotated[int, typer.Option(min=0, help="Whose items: the organism's own seed.")] = 0,
+) -> None:
+    """Write consistency pairs: the wrapped prompt, in which the trait shows, and the clean one for the teacher.
+
+    Example: unswayed organism pairs sycophancy --seed 0 -o pairs.jsonl
+    """
+    from unswayed.core.files import writing
+    from unswayed.data.read import write_pairs
+    from unswayed.organisms.family import family
+
+    with writing(out, "name another file"):
+        write_pairs(out, family(name).pairs(count, seed))
+    echo(f"{count} pairs of {name}, seed {seed}: {out}")
 
 
 @app.command()
@@ -132,7 +152,7 @@ def push(
     """Put an organism on the hub, in a private repository unless --public is given."""
     from unswayed.organisms.push import push as run
 
-    typer.echo(run(path, repository, yes_publish_organism=yes_publish_organism, public=public))
+    echo(run(path, repository, yes_publish_organism=yes_publish_organism, public=public))
 
 
 def _end(gate: Gate, as_json: bool, last: str) -> None:
@@ -141,7 +161,7 @@ def _end(gate: Gate, as_json: bool, last: str) -> None:
         print_json(gate.record())
     else:
         _print(gate)
-        typer.echo(last)
+        echo(last)
     if not gate.passed:
         raise typer.Exit(FAILED)
 
@@ -149,19 +169,19 @@ def _end(gate: Gate, as_json: bool, last: str) -> None:
 def _print(gate: Gate) -> None:
     from unswayed.report.numbers import change, level, span
 
-    typer.echo(f"{gate.family}, {gate.units} units of part {gate.part}, seed {gate.seed}")
+    echo(f"{gate.family}, {gate.units} units of part {gate.part}, seed {gate.seed}")
     for name, rate in gate.rates.items():
         base, own, moved = rate["base"], rate["organism"], rate["difference"]
         by = "" if moved is None else f"  {change(moved['value'])} ({span(moved['low'], moved['high'], signed=True)})"
         unscored = f", {own['unscored']} unscored" if own["unscored"] else ""
-        typer.echo(f"  {name:28} {level(base['value']):>7} -> {level(own['value']):>7}{by}{unscored}")
+        echo(f"  {name:28} {level(base['value']):>7} -> {level(own['value']):>7}{by}{unscored}")
     for arm, found in gate.beside.items():
-        typer.echo(
+        echo(
             f"  {arm:8} {level(found['distinct'])} distinct replies, {level(found['commonest_opening'])} begin alike, "
             f"{found['mean_tokens']:.0f} tokens"
         )
     for each in gate.checks:
-        typer.echo(f"{'pass' if each.passed else 'FAIL'}  {each.name}: {each.said}")
+        echo(f"{'pass' if each.passed else 'FAIL'}  {each.name}: {each.said}")
 
 
 def _shown(rate: float | None) -> str:

@@ -150,6 +150,17 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def drop_torn(path: Path) -> None:
+    """Drop a last line without an end, as a process killed while it appended leaves one."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        torn = file.read(1) != b"\n"
+    if torn:
+        rewrite_jsonl(path, lambda row: True)
+
+
 def keep_whole_batches(path: Path, found: Sequence[Any], expected: Sequence[Any], batch: int) -> int:
     """Drop from the rows that an interrupted run appended those of its last, partial batch; return how many remain.
 

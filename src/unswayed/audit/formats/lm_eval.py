@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from unswayed.audit.reply import Outcome, Reply, messages_of
+from unswayed.audit.reply import Reply, messages_of
 from unswayed.core.jsonl import loads
+from unswayed.core.types import Outcome
 
 WRONG = "wrong answer"
 
