@@ -111,7 +111,7 @@ def test_55_the_table_of_an_evaluation_fits_80_columns(
     metrics = ("accuracy_wrong_hint", "over_warning_informed", "emergent_misalignment_coherence")
     result = evaluate(Reads(), Suite("test/wide", 1, samples, metrics, score=score))  # type: ignore[arg-type]
     _print(result, Path("evals/test.wide"))
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.partition(" is better")[0].splitlines()  # sentences below it wrap where they may
     assert max(map(len, lines)) <= 80, "\n".join(lines)
     assert any("accuracy_wrong_hint ↑" in line for line in lines)
     assert any("if unscored" in line for line in lines)
