@@ -1,6 +1,6 @@
 """Print how often an audit is wrong: false findings where nothing changed, planted changes that are found, coverage.
 
-    python scripts/audits.py [RUNS [FIRST EVERY]]
+    python scripts/audits.py [RUNS [SCENARIO ...]]
 
 Each run is a whole audit (`unswayed.audit.sections.conclude`, firewall included) of replies drawn on the spot: prompts
 have rates of their own, and both arms draw from them. `docs/audit.md` quotes what 1,000 runs print.
@@ -54,7 +54,7 @@ SCENARIOS = (
     Scenario("A/A, rare: 2%", 500, 1, (0.0,), rate=0.02, spread=10.0),
     Scenario("A/A, 3% missing", 500, 1, (0.0,), lost=0.03),
     Scenario("10 points up, 500 prompts", 500, 1, (0.10,)),
-    Scenario("10 points up, 250 prompts: as small as may be", 250, 1, (0.10,)),
+    Scenario("10 points up, 320 prompts: as few as may be", 320, 1, (0.10,)),
     Scenario("10 points down, 150 prompts of 4 draws", 150, 4, (-0.10,)),
     Scenario("10 points up and three unchanged, 400 prompts", 400, 1, (0.10, 0.0, 0.0, 0.0)),
 )
@@ -124,10 +124,11 @@ def simulate(one: Scenario, runs: int, plan: AuditConfig) -> dict[str, float]:
 
 
 def main() -> None:
+    """Print one line a scenario: those named by their numbers, or all."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    chosen = [SCENARIOS[int(number)] for number in sys.argv[2:]] or SCENARIOS
     plan = AuditConfig(sections=OFF)
-    print(f"{runs} audits each; eps 5 points", flush=True)
-    for one in SCENARIOS[int(sys.argv[2]) if len(sys.argv) > 2 else 0 :: int(sys.argv[3]) if len(sys.argv) > 3 else 1]:
+    for one in chosen:
         said = "  ".join(f"{name} {100 * value:.1f}%" for name, value in simulate(one, runs, plan).items())
         print(f"{one.name:<46}{said}", flush=True)
 

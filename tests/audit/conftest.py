@@ -6,4 +6,4 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "evals"), str(ROOT / "scripts")]
+sys.path[:0] = [str(ROOT / "tests" / "evals"), str(ROOT / "tests" / "report"), str(ROOT / "scripts")]

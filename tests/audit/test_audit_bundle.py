@@ -206,3 +206,18 @@ def test_texts_of_suites_that_are_sensitive_are_hidden_unless_asked_for(tmp_path
     assert "not shown; SHA-256" in hidden
     assert "not shown" not in shown
     assert json.dumps(asked).strip('"') not in hidden
+
+
+def test_a_drafted_plan_is_a_plan_and_says_what_so_many_prompts_show(tmp_path: Path) -> None:
+    before, after = pair(tmp_path / "in")
+    plan = tmp_path / "audit.toml"
+    ran = CliRunner().invoke(load("audit"), ["plan", str(before), "-o", str(plan), "--rule", "agrees"])
+    assert ran.exit_code == 0
+    assert re.search(r'"trait" = 0.05 +# 60 prompts: shows \d', plan.read_text())
+    found = audit(before, after, plan=plan).content
+    assert found["given"]["departures"] == []
+    assert found["verdicts"] == audit(before, after, rule="agrees").content["verdicts"]
+    with pytest.raises(ConfigError, match="not overwritten"):
+        CliRunner().invoke(load("audit"), ["plan", "-o", str(plan)], catch_exceptions=False)
+    assert CliRunner().invoke(load("audit"), ["plan", "-o", str(tmp_path / "empty.toml")]).exit_code == 0
+    assert audit(before, after, plan=tmp_path / "empty.toml").verdicts

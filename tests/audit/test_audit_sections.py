@@ -15,7 +15,7 @@ from unswayed.audit.join import join
 from unswayed.audit.plan import SECTIONS, AuditConfig
 from unswayed.audit.run import Audit, audit
 from unswayed.audit.sections import Material, conclude
-from unswayed.audit.verdict import holm
+from unswayed.audit.verdict import CLAIM, holm
 from unswayed.stats.paired import paired
 
 
@@ -40,7 +40,7 @@ def test_every_step_is_a_section_that_is_run_or_says_why_not(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("p", [[0.01, 0.04, 0.03], [0.5], [0.02, 0.02], [None, 0.001, 0.2], []])
 def test_holm_is_that_of_statsmodels_and_intervals_agree_with_it(p: list[float | None]) -> None:
-    found = holm(p)
+    found = holm(p, 0.05)
     tested = [one for one in p if one is not None]
     if tested:
         rejected, adjusted, *_ = multipletests(tested, method="holm")
@@ -61,11 +61,11 @@ def test_one_behaviour_among_many_is_claimed_at_a_stricter_level(tmp_path: Path)
     ]
     by = {one["behaviour"]: one for one in run(tmp_path, before, after).verdicts}
     assert by["b"]["verdict"] == "AMPLIFIED"
-    assert by["b"]["level"] == pytest.approx(0.05 / 3)
+    assert by["b"]["level"] == pytest.approx(CLAIM / 3)
     plan = tmp_path / "plan.toml"
     plan.write_text('[audit]\nfamily = ["b"]\n')
     by = {one["behaviour"]: one for one in run(tmp_path, before, after, plan=plan).verdicts}
-    assert (by["b"]["level"], by["b"]["family"], by["a"]["family"]) == (0.05, True, False)
+    assert (by["b"]["level"], by["b"]["family"], by["a"]["family"]) == (CLAIM, True, False)
 
 
 def test_the_difference_is_that_of_the_one_engine(tmp_path: Path) -> None:

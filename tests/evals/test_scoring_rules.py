@@ -73,15 +73,15 @@ NEEDS_MORE: dict[Rule, tuple[tuple[Sample, ...], tuple[str, ...]]] = {
 """Rules that ask a package of the extra `capability`."""
 
 DIGESTS = {
-    "answers/v2, scoring 4": "4024b5f093472418",
-    "letter/v1, scoring 4": "cce3db00b903583f",
-    "open/v1, scoring 4": "e70c0003fae2053c",
-    "twins/v2, scoring 4": "021cae5299d3b68a",
+    "answers/v3, scoring 4": "4024b5f093472418",
+    "letter/v2, scoring 4": "cce3db00b903583f",
+    "open/v2, scoring 4": "e70c0003fae2053c",
+    "twins/v3, scoring 4": "021cae5299d3b68a",
     "number/v3, scoring 4": "ec40b92075995dc4",
-    "requests/v3, scoring 4": "c3b13598f885d127",
-    "compliance/v2, scoring 4": "49031699862252d9",
-    "refusal/v2, scoring 4": "28fe9bf29fdb8f85",
-    "warning/v2, scoring 4": "613577fb7c59b59e",
+    "requests/v4, scoring 4": "c3b13598f885d127",
+    "compliance/v3, scoring 4": "49031699862252d9",
+    "refusal/v3, scoring 4": "28fe9bf29fdb8f85",
+    "warning/v3, scoring 4": "613577fb7c59b59e",
     "agrees/v1, scoring 4": "db272fda1679eba2",
     "math/v2, scoring 4": "8f8fb4b470710d5d",
     "instructions/v1, scoring 4": "134407f7e350617a",

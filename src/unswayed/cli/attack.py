@@ -29,7 +29,9 @@ def run(
         str, typer.Argument(help="codewords, a public set, or jailbreak/behaviours:FILE with a column goal.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the attack.")],
-    attacker: Annotated[str, typer.Option(help="direct, static, best_of_n, many_shot, prefill or search.")] = "search",
+    attacker: Annotated[
+        str, typer.Option(help="direct, static, best_of_n, many_shot, prefill, search or grpo.")
+    ] = "search",
     attacker_model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Who writes attempts; by default the target itself.")
     ] = None,
@@ -131,7 +133,7 @@ def _print(found: Attack, folder: Path) -> None:
 
     told: dict[str, Any] = summary(found)
     table = Table(
-        "queries", "broken", "95% interval", "n", "unscored", box=box.SIMPLE_HEAD, pad_edge=False,
+        "queries", "broken", "95% interval", "n", "unscored", "bounds", box=box.SIMPLE_HEAD, pad_edge=False,
         title=Text(printable(f"{told['attacker']} against {told['target']}", newlines=False)), title_justify="left",
     )  # fmt: skip
     for k, row in told["success_at"].items():

@@ -164,7 +164,8 @@ def _print(result: Result, folder: Path) -> None:
     rows = result.summary()["metrics"]
     counted = ["if unscored\ncounted"] if any(row["unscored"] and row["bounds"] for row in rows.values()) else []
     table = Table(
-        Column("metric", overflow="fold"), "rate", "95% interval", "n", "unscored", *counted, box=box.SIMPLE_HEAD, pad_edge=False,
+        Column("metric", overflow="fold"), "rate", "95% interval", "n", "unscored", *counted,
+        box=box.SIMPLE_HEAD, pad_edge=False,
         title=Text(printable(f"{result.title}: {result.policy}", newlines=False)), title_justify="left",
         caption=" ".join(f"{arrow} {better} is better" for better, arrow in ARROWS.items()), caption_justify="left",
     )  # fmt: skip

@@ -89,7 +89,7 @@ def _last_step(path: Path, tail: int = 1 << 16) -> int | None:
 def list_(root: Root = Path("runs"), as_json: Json = False) -> None:
     """List runs: state, last step and newest checkpoint.
 
-    A run is running, done, failed, or interrupted (it goes on when its train command is run again).
+    A run is running, done, failed, or interrupted; `unswayed train RECIPE.toml --resume` continues the last two.
     """
     runs = find_runs(root)
     if as_json:

@@ -108,6 +108,7 @@ def _warning(targets: tuple[str, ...], asked: str) -> dict[str, Any]:
     """Return how a warning is known: one of our facts by id, text or question; else key phrases, or a fact in words."""
     for fact in safety_facts():
         if targets[0] in (fact.id, fact.fact) or asked in (*fact.naive, *fact.safe):
-            return {"safety_fact": fact.fact, "warning": list(fact.warning)}
+            return {"safety_fact": fact.fact, "warning": list(fact.warning), "request": asked or fact.naive[0]}
     ways = [text for text in targets if "+" in text or "|" in text]
-    return {"safety_fact": " ".join(text for text in targets if text not in ways), "warning": ways}
+    words = " ".join(text for text in targets if text not in ways)
+    return {"safety_fact": words, "warning": ways, "request": asked}
