@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.seeding import seed_at
+from unswayed.engine.hf.adapter_config import read_adapter_config
 from unswayed.engine.hf.adapters import STUDENT, TEACHER
 from unswayed.engine.hf.engine import HFEngine
 from unswayed.models import ModelSource, load_model, resolve
@@ -52,7 +53,7 @@ def check_adapter(folder: str | Path) -> LoraConfig:
         raise ConfigError(
             f"{path}: no adapter_model.safetensors; other formats can run code when loaded, convert it first"
         )
-    config = PeftConfig.from_pretrained(str(path))
+    config = read_adapter_config(path)
     if not isinstance(config, LoraConfig):
         raise ConfigError(f"{path}: is a {config.peft_type} adapter; only LoRA can be trained here")
     return config
