@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from unswayed.audit.plan import SECTIONS, AuditConfig
 from unswayed.audit.run import Audit, audit
 from unswayed.audit.sections import Material, conclude
 from unswayed.audit.verdict import CLAIM, holm
+from unswayed.audit.verify import verify
+from unswayed.core.errors import DataError
 from unswayed.stats.paired import paired
 
 
@@ -231,3 +234,21 @@ def test_a_planted_change_is_true_of_its_prompts() -> None:
     found = conclude(Material(join(before, after, 0.0), AuditConfig(sections=audits.OFF)))["verdicts"]
     assert [row["estimate"] for row in found] == pytest.approx(true, abs=0.09)
     assert np.isfinite([row["detectable"] for row in found]).all()
+
+
+def test_an_attribution_is_shown_as_it_was_computed(tmp_path: Path) -> None:
+    terms = {"drift": 0.02, "selection": 0.1, "filter": None, "fit": -0.01, "generalisation": 0.04, "total": 0.15}
+    made = {"terms": {name: {"estimate": value, "interval": None} for name, value in terms.items()}}
+    (tmp_path / "terms.json").write_text(json.dumps(made))
+    found = run(tmp_path, rows(0.4, 1, count=60), rows(0.5, 2, count=60), attribution=tmp_path / "terms.json",
+                out=tmp_path / "bundle")  # fmt: skip
+    section = found.content["sections"]["attribution"]
+    assert [term["value"] for term in section["terms"]] == [0.02, 0.1, -0.01, 0.04]
+    assert (section["status"], section["not_measured"], section["total"]["value"]) == ("run", ["filter"], 0.15)
+    page = (tmp_path / "bundle" / "audit.html").read_text()
+    assert "Where it comes from" in page
+    assert "+10.0" in page
+    assert all(check.holds for check in verify(tmp_path / "bundle"))
+    (tmp_path / "terms.json").write_text("[]")
+    with pytest.raises(DataError, match="decompose --json"):
+        run(tmp_path, rows(0.4, 1, count=60), rows(0.5, 2, count=60), attribution=tmp_path / "terms.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,20 @@ from unswayed.attacks.attackers import build_attacker
 from unswayed.attacks.attackers.base import Attacker
 from unswayed.attacks.behaviours import Part, load_behaviours
 from unswayed.attacks.budget import Budget, parse_budget
+from unswayed.attacks.controls import run_controls
 from unswayed.attacks.grading import RewardOnly
 from unswayed.attacks.results import RESULTS, summary
 from unswayed.attacks.run import ATTEMPTS, TARGET, Attack, run_attack
 from unswayed.core.errors import ConfigError
 from unswayed.core.files import write_json
 from unswayed.core.hashing import hash_file
+from unswayed.core.jsonl import parse
 from unswayed.core.types import SamplingParams, TextPolicy
 from unswayed.engine.named import load_policy
 from unswayed.judges.base import Judge
 from unswayed.questions.requests import Request
+
+TARGETS = "control_targets.json"
 
 
 def attack(
@@ -85,8 +89,17 @@ def attack(
         identity=identity, budget=spend, judge=judge, params=params, seed=seed, progress=progress,
     )  # fmt: skip
     if out is not None:
-        write_json(Path(out) / RESULTS, {**summary(found), "attempts_sha256": hash_file(Path(out) / ATTEMPTS)})
+        _write_results(Path(out), found, lambda: run_controls(attacker, behaviours, judge=judge, seed=seed))
     return found
+
+
+def _write_results(out: Path, found: Attack, controls: Callable[[], dict[str, Any]]) -> None:
+    """Write the figures, with controls that are run once."""
+    if not (out / TARGETS).exists():
+        write_json(out / TARGETS, controls())
+    told = parse((out / TARGETS).read_text(encoding="utf-8"))
+    digest = hash_file(out / ATTEMPTS) if (out / ATTEMPTS).exists() else None
+    write_json(out / RESULTS, {**summary(found), "controls": told, "attempts_sha256": digest})
 
 
 def _trained(

@@ -62,6 +62,9 @@ def run(
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="People's labels: a table with arm, id and human.")
     ] = None,
+    attribution: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `unswayed audit decompose --json` printed.")
+    ] = None,
     inputs: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Input of OpenAI's batch API; may be given twice.")
     ] = None,
@@ -99,6 +102,7 @@ def run(
     found = audit(
         before, after, live=_live(suite or (), suite_arg or (), limit, seed, draws, batch_size, dtype, device, asked),
         plan=plan, out=out, judge=asked, replicate=replicate, parity=parity, labels=labels,
+        attribution=attribution,
         inputs=inputs or (), scorer=scorer, skip=skip or (), again=again, show_sensitive=show_sensitive,
         rule=rule, trait=trait, rubric=rubric, eps=eps, looks=looks, seed=seed,
     )  # fmt: skip
