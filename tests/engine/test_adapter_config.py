@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from unswayed.core.errors import ConfigError
+from unswayed.engine.hf import adapter_config
 from unswayed.engine.hf.load import check_adapter
 
 NAME = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
