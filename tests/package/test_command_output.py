@@ -24,6 +24,8 @@ from unswayed.evals.suite import Suite
 FOLDER = Path(unswayed.cli.__file__).parent
 # They print no table: where something lies, or how to go on.
 PLACES = {
+    "audit plan",
+    "sweep cell",
     "judge sheet",
     "inspect export",
     "organism push",
