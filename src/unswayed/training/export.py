@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unswayed.core.files import dump_json, fsync_path, remove_tree
 from unswayed.core.hashing import TOKENIZER_FILES
+from unswayed.models.adapter import CONFIG, WEIGHTS, read_adapter
 
 if TYPE_CHECKING:
     from unswayed.training.prepare import Prepared
@@ -20,11 +21,13 @@ def export_adapter(run_dir: Path, checkpoint: Path, prepared: Prepared, facts: M
     final = run_dir / "adapter"
     temporary = run_dir / f".tmp-adapter-{os.getpid()}"
     os.makedirs(temporary)
-    for name in ("adapter_model.safetensors", "adapter_config.json"):
+    for name in (WEIGHTS, CONFIG):
         shutil.copyfile(checkpoint / name, temporary / name)
     for name in (*TOKENIZER_FILES, "generation_config.json"):
         if (prepared.source.path / name).exists():
             shutil.copyfile(prepared.source.path / name, temporary / name)
+    if prepared.recipe.model.adapter and (text := read_adapter(prepared.recipe.model.adapter).template):
+        (temporary / "chat_template.jinja").write_text(text, encoding="utf-8")
     (temporary / "README.md").write_text(model_card(prepared, facts), encoding="utf-8")
     for path in sorted(temporary.iterdir()):
         fsync_path(path)

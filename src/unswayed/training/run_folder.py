@@ -22,6 +22,7 @@ from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
 from unswayed.core.files import remove_entries, remove_temporary, rewrite_jsonl, write_json
+from unswayed.core.hashing import changed_data
 from unswayed.core.launcher import world_size
 from unswayed.training.checkpoint import list_checkpoints
 from unswayed.training.prepare import Prepared
@@ -150,10 +151,7 @@ class RunState:
         data = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         data.pop(ALLOWED, None)  # recognised by what lies on this machine; the bytes are what must be the same
         if data != self.prepared.data_identity:
-            raise DataError(
-                f"{self.prepared.recipe.data.train} is not what the run in {self.path} began with "
-                f"(SHA-256 was {data['sha256']}, now {self.prepared.data_sha256}); restore it, or choose another name"
-            )
+            raise DataError(changed_data(self.prepared.recipe.data.train, self.path, data, self.prepared.data_identity))
 
     def _progress(self) -> str:
         if self.is_done():
