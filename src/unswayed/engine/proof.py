@@ -121,10 +121,10 @@ def _same(what: str, expected: Hidden, compute: Callable[[], Hidden]) -> bool:
     except Exception as error:
         _say(what, _line(error))
         return False
-    error = max(_row_error(a, b) for a, b in zip(found, expected, strict=True))
-    if good := error <= WHOLE.get(expected[0].dtype, EXACT):
-        return good
-    _say(what, f"relative error {error:.2g}")
+    worst = max(_row_error(a, b) for a, b in zip(found, expected, strict=True))
+    if worst <= WHOLE.get(expected[0].dtype, EXACT):
+        return True
+    _say(what, f"relative error {worst:.2g}")
     return False
 
 
@@ -303,12 +303,5 @@ def refuse_not_finite(weights: Iterator[tuple[str, Tensor]] | Mapping[str, Tenso
     """
     named = weights.items() if isinstance(weights, Mapping) else weights
     bad = next((name for name, weight in named if not bool(weight.isfinite().all())), None)
-    raise NotFiniteError(
-        f"{what} are NaN or infinite: "
-        + (
-            f"its weight {bad} holds such numbers; the files are damaged"
-            if bad
-            else "its numbers overflow in this type"
-        )
-        + ". Check the files, or set model.dtype = 'float32'"
-    )
+    why = f"{bad} holds such numbers; get the files anew" if bad else "its numbers overflow; set dtype = 'float32'"
+    raise NotFiniteError(f"{what} are NaN or infinite: {why}")

@@ -34,9 +34,9 @@ class Ways:
         """
         if self.undecodable:
             raise ConfigError(
-                f"{what}: completions cannot be drawn from this model: {self.undecodable}. `method.name = 'sft'` with "
-                "`source = 'target'` trains it without drawing any; else choose a decoder-only transformer with full or "
-                "sliding attention"
+                f"{what}: completions cannot be drawn from this model: {self.undecodable}. Choose a decoder-only "
+                "transformer with full or sliding attention, or train without drawing: method.name = 'sft' with "
+                "source = 'target'"
             )
 
     @property

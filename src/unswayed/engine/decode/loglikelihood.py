@@ -103,7 +103,7 @@ def _logprobs(head: Any, rule: LogitRule, hidden_ND: torch.Tensor, ids_N: torch.
         )
     # A head with an adapter is more than its weight.
     parts = []
-    for hidden_CD, ids_C in zip(hidden_ND.split(HEAD_ROWS), ids_N.split(HEAD_ROWS), strict=True):
+    for hidden_CD, ids_C in zip(torch.split(hidden_ND, HEAD_ROWS), torch.split(ids_N, HEAD_ROWS), strict=True):
         logits_CV = rule.apply(head(hidden_CD)[:, :vocab])
         logits_CV = logits_CV.to(torch.promote_types(logits_CV.dtype, torch.float32))
         parts.append(logits_CV.gather(1, ids_C[:, None])[:, 0] - logits_CV.logsumexp(-1))

@@ -67,7 +67,19 @@ def attach(model: Any, adapter: Adapter, name: str, *, trainable: bool = False) 
     return whole, rewritten
 
 
-def refuse_rewritten(adapter: Adapter, names: Sequence[str]) -> None:
+def attach_beside(model: Any, adapter: Adapter, name: str, *, trainable: bool) -> PeftModel:
+    """Load an adapter as `attach` does, upon a base that other policies read too.
+
+    Raises:
+        ConfigError: as `attach`, or the adapter changes what is there.
+    """
+    _refuse_rewritten(adapter, [key for key in _shapes(adapter) if key.endswith(".bias") and "lora_" not in key])
+    whole, rewritten = attach(model, adapter, name, trainable=trainable)
+    _refuse_rewritten(adapter, rewritten)
+    return whole
+
+
+def _refuse_rewritten(adapter: Adapter, names: Sequence[str]) -> None:
     """Refuse an adapter that changes what it is put upon, where other policies share that.
 
     Raises:

@@ -12,7 +12,7 @@ from torch import nn
 from unswayed.core.errors import ConfigError
 from unswayed.core.seeding import seed_at
 from unswayed.engine.hf.adapters import STUDENT, TEACHER
-from unswayed.engine.hf.attach import attach, quiet_peft, refuse_rewritten
+from unswayed.engine.hf.attach import attach_beside, quiet_peft
 from unswayed.engine.hf.engine import HFEngine
 from unswayed.engine.recompute import recompute_layers
 from unswayed.models import ModelSource, load_model, resolve
@@ -59,7 +59,7 @@ def load_engine(recipe: Recipe, source: ModelSource, chat: Chat, device: str = "
 
 def _with_student(base: Any, recipe: Recipe, source: ModelSource) -> PeftModel:
     if recipe.model.adapter is not None:
-        return _attached(base, recipe.model.adapter, STUDENT, trainable=True)
+        return attach_beside(base, read_adapter(recipe.model.adapter), STUDENT, trainable=True)
     lora = recipe.lora
     config = LoraConfig(
         r=lora.rank,
@@ -99,13 +99,6 @@ def _check_targets(model: Any, targets: str | list[str]) -> None:
             )
 
 
-def _attached(model: Any, folder: str, name: str, *, trainable: bool) -> PeftModel:
-    adapter = read_adapter(folder)
-    whole, rewritten = attach(model, adapter, name, trainable=trainable)
-    refuse_rewritten(adapter, rewritten)
-    return whole
-
-
 def _teacher(model: PeftModel, recipe: Recipe, device: str) -> Any:
     """Return the engine's `teacher` argument: an adapter name, None for the bare base, or a second model."""
     kind, _, where = recipe.method.teacher.partition(":")
@@ -115,5 +108,5 @@ def _teacher(model: PeftModel, recipe: Recipe, device: str) -> Any:
     folder = where if kind == "adapter" else recipe.model.adapter if kind == "start" else None
     if folder is None:
         return None
-    _attached(model, folder, TEACHER, trainable=False)
+    attach_beside(model, read_adapter(folder), TEACHER, trainable=False)
     return TEACHER
