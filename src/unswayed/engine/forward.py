@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from unswayed.chat.model_files import steady_length
 from unswayed.core.errors import ConfigError
 from unswayed.engine.batching import pad
 from unswayed.engine.packing import ATTENTION, attention_as, pack
@@ -26,6 +27,21 @@ def full_attention(backbone: torch.nn.Module) -> bool:
     return getattr(config, "sliding_window", None) is None and config.model_type in {
         "llama", "qwen2", "qwen3", "mistral", "gemma", "phi3", "olmo2", "smollm3", "granite"
     }  # fmt: skip
+
+
+def check_reach(backbone: Any, tokens: int) -> None:
+    """Refuse a row so long that its numbers would depend on the rows beside it.
+
+    Raises:
+        ConfigError: the model changes its rotary frequencies for a whole batch where one row has so many tokens.
+    """
+    reach = steady_length(backbone.config.to_dict())
+    if reach is not None and tokens > reach:
+        raise ConfigError(
+            f"{type(backbone).__name__} changes its rotary frequencies beyond {reach} tokens, for every row of a batch "
+            f"at once; the longest prompt and its completion come to {tokens}: shorten the prompts or lower "
+            "max_new_tokens"
+        )
 
 
 def packable(backbone: torch.nn.Module) -> bool:
@@ -131,6 +147,7 @@ def _run(
 ) -> tuple[torch.Tensor, list[Sequence[int]]]:
     """Return hidden_BTD and, for each row, where its tokens lie when B and T are one."""
     device = backbone.device
+    check_reach(backbone, max(map(len, rows), default=0))
     if share_prefix:
         packed = pack(prompts, rows, device, backbone.dtype)
         with attention_as(backbone.config, ATTENTION):
