@@ -25,6 +25,8 @@ OTHERS = {  # files that cannot hold a sentence about themselves
     "comparison.html.j2": "The page of `unswayed compare`",
     "comparison.css.j2": "Styles of that page alone",
     "parts.html.j2": "Macros that the pages share",
+    "audit.html.j2": "The page of `unswayed audit`",
+    "audit.css.j2": "Styles of that page alone",
     "report.html.j2": "The page of `unswayed demo`",
     "style.css.j2": "Styles of every page",
     "safety_facts.jsonl": "Dangers, with questions that walk into them and look-alikes that do not",

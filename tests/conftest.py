@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 if TYPE_CHECKING:
+    from serving import Answer, Server
     from unswayed.models import ModelSource
 
 
@@ -45,6 +46,22 @@ def tiny_qwen_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import tiny
 
     return tiny.save(tiny.qwen(), tmp_path_factory.mktemp("models") / "tiny-qwen")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[dict[str, Any], int], Answer]], Server]]:
+    """Start servers of chat completions; see `serving.Server`."""
+    from serving import Server
+
+    running: list[Server] = []
+
+    def start(answer: Callable[[dict[str, Any], int], Answer]) -> Server:
+        running.append(Server(answer))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.close()
 
 
 @pytest.fixture(scope="session")

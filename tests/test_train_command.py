@@ -13,7 +13,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import runs
 from unswayed.core.errors import ConfigError
 from unswayed.training.loop import train
-from unswayed.training.step import learning_rate
 
 
 def _file(tmp_path: Path, model: Path, **top: Any) -> Path:
@@ -119,18 +118,6 @@ def test_a_tracker_that_is_not_installed_is_named(tmp_path: Path, tiny_model_dir
         pytest.skip("trackio is installed here")
     with pytest.raises(ConfigError, match=r"trackio.*unswayed\[trackers\]"):
         train(runs.recipe(tmp_path, tiny_model_dir, log={"trackers": ["trackio"]}))
-
-
-def test_learning_rates() -> None:
-    from unswayed.config.recipe import OptimConfig
-
-    def rates(**fields: Any) -> list[float]:
-        return [learning_rate(OptimConfig(lr=1.0, **fields), step, 6) for step in range(6)]
-
-    assert rates() == [1.0] * 6
-    assert rates(warmup_steps=2) == [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
-    assert rates(schedule="linear", warmup_steps=2) == pytest.approx([0.5, 1.0, 1.0, 0.75, 0.5, 0.25])
-    assert rates(schedule="cosine") == pytest.approx([1.0, 0.9330127, 0.75, 0.5, 0.25, 0.0669873])
 
 
 def test_the_facade_builds_the_same_run(tmp_path: Path, tiny_model_dir: Path) -> None:

@@ -74,7 +74,7 @@ def _train(job: Job, pairs: list[Any]) -> dict[str, Any]:
         file = made.path
     run = train(
         Recipe.from_dict(train_recipe(arm, pairs=str(file), folder=str(folder), seed=job.seed, rate=job.rate)),
-        resume=True,
+        resume="auto",
     )
     if not arm.labeller:
         drawn = sorted((run.path / "rollouts").glob("*.jsonl"))

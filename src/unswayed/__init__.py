@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         TextPolicy,
     )
     from unswayed.data.read import read_pairs, write_pairs
-    from unswayed.engine.policy import load_policy
+    from unswayed.engine.named import load_policy
     from unswayed.evals.compare.compare import compare
     from unswayed.evals.registry import suite
     from unswayed.evals.run import evaluate
@@ -110,7 +110,7 @@ _HOMES = {
     "unswayed.evals.run": ("evaluate",),
     "unswayed.evals.registry": ("suite",),
     "unswayed.perturb.base": ("perturbation",),
-    "unswayed.engine.policy": ("load_policy",),
+    "unswayed.engine.named": ("load_policy",),
     "unswayed.training.callbacks": ("Callback",),
     "unswayed.training.loop": ("train",),
     "unswayed.core.types": (

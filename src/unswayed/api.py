@@ -170,7 +170,7 @@ class Trainer:
             tables.setdefault(table, {})[field] = value
         self.recipe = Recipe.from_dict(tables, where=type(self).__name__)
 
-    def train(self, *, resume: bool = False, fresh: bool = False, progress: bool = True) -> Run:
+    def train(self, *, resume: bool | Literal["auto"] = False, fresh: bool = False, progress: bool = True) -> Run:
         """Train and return the run; see `unswayed.train`."""
         return train(self.recipe, resume=resume, fresh=fresh, progress=progress, callbacks=self.callbacks)
 

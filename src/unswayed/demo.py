@@ -124,7 +124,7 @@ def run_demo(folder: Path, *, seed: int = 0, steps: int = 16, questions: int = 3
         adapter = None
         if recipe is not None:
             log.info("%s: training on %d pairs, %d steps", arm, len(pairs), steps)
-            run = train(recipe, resume=True, progress=progress)
+            run = train(recipe, resume="auto", progress=progress)
             rows = run.metrics()
             curves += read_curves(
                 arm, [{**row, "tokens_per_second": row["tokens"] / row["seconds"]["step"]} for row in rows]

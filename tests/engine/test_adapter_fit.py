@@ -16,7 +16,9 @@ from transformers import AutoModelForCausalLM
 
 import runs
 import tiny
+from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError, DataError, NotFiniteError
+from unswayed.engine.hf.engine import HFEngine
 from unswayed.engine.hf.load import load_engine
 from unswayed.engine.policy import load_policy
 from unswayed.training.loop import train
@@ -36,20 +38,24 @@ def _changed(adapter: Path, folder: Path, change: Any) -> Path:
     return folder
 
 
+def _load(recipe: Recipe) -> HFEngine:
+    prepared = prepare(recipe)
+    return load_engine(prepared.recipe, prepared.source, prepared.chat)
+
+
 def _everywhere(tmp_path: Path, base: Path, adapter: Path, match: str) -> None:
     """Evaluation, start and teacher refuse it alike."""
     with pytest.raises(ConfigError, match=match):
         load_policy(str(base), str(adapter), dtype="float32", device="cpu")
     for where in ({"model": {"adapter": str(adapter)}}, {"method": {"teacher": f"adapter:{adapter}"}}):
         with pytest.raises(ConfigError, match=match):
-            prepared = prepare(runs.recipe(tmp_path, base, **where))
-            load_engine(prepared.recipe, prepared.source, prepared.chat)
+            _load(runs.recipe(tmp_path, base, **where))
 
 
 CHANGES = {
     "renamed": (lambda t: {k.replace("self_attn", "attn"): v for k, v in t.items()}, "8 are missing.*8 have no place"),
     "stripped": (lambda t: {k.removeprefix("base_model.model."): v for k, v in t.items()}, "12 are missing.*12 have"),
-    "layer missing": (lambda t: {k: v for k, v in t.items() if ".layers.1." not in k}, r"6 are missing \(e\.g\. .*s\.1"),
+    "layer missing": (lambda t: {k: v for k, v in t.items() if ".layers.1." not in k}, r"6 are missing.*s\.1\."),
     "none": (lambda t: {"other": torch.zeros(1)}, "12 are missing.*other"),
     "surplus": (lambda t: {**t, "base_model.model.model.layers.7.mlp.lora_A.weight": torch.zeros(2, 2)}, "1 have no"),
     "shape": (lambda t: {k: v[:, :-1].contiguous() if "lora_A" in k else v for k, v in t.items()}, "made for another"),
@@ -139,13 +145,11 @@ def test_48_a_target_that_matches_nothing_is_refused(tmp_path: Path, tiny_model_
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "place", ["model.layers.1.mlp.up_proj.weight", "model.embed_tokens.weight", "model.norm.weight"]
-)
+@pytest.mark.parametrize("place", ["layers.1.mlp.up_proj.weight", "embed_tokens.weight", "norm.weight"])
 def test_39_nan_in_the_base_is_not_finite(tmp_path: Path, place: str) -> None:
     model = tiny.llama()
     with torch.no_grad():
-        model.get_parameter(place).view(-1)[:40] = float("nan")
+        model.model.get_parameter(place).view(-1)[:40] = float("nan")
     folder = tiny.save(model, tmp_path / "nan")
     recipe = runs.recipe(tmp_path, folder)
     with pytest.raises(NotFiniteError, match=place.rpartition(".")[0]):
@@ -160,6 +164,6 @@ def test_39_a_changed_template_is_called_so(tmp_path: Path, tiny_model_dir: Path
         if (folder / file).exists():
             changed = (folder / file).read_text(encoding="utf-8").replace("assistant", "helper")
             (folder / file).write_text(changed, encoding="utf-8")
-    with pytest.raises(DataError, match="same bytes.*chat template") as caught:
+    with pytest.raises(DataError, match=r"same bytes.*chat template") as caught:
         train(recipe, resume=True)
     assert "SHA-256" not in str(caught.value)

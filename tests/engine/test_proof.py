@@ -25,11 +25,10 @@ from unswayed.engine.ways import Ways
 from unswayed.training.prepare import prepare
 
 
-def _model(trained: bool = False) -> Any:
+def _model() -> Any:
     """A tiny model with LoRA as training starts it, its second matrices all zero."""
     torch.manual_seed(0)
-    model = get_peft_model(tiny.qwen(), LoraConfig(r=2, lora_alpha=4, target_modules="all-linear")).eval()
-    return model
+    return get_peft_model(tiny.qwen(), LoraConfig(r=2, lora_alpha=4, target_modules="all-linear")).eval()
 
 
 def _prove(model: Any, trained: bool = True) -> Ways:

@@ -2,83 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from fake_judges import verdict_line
 
+from serving import Answer, Server, said
 from unswayed.core.errors import ConfigError
-from unswayed.judges import endpoint
+from unswayed.engine.remote import client
+from unswayed.engine.remote.client import DOWN_AFTER, checked_url
 from unswayed.judges.base import Item, Verdict
 from unswayed.judges.build import build_judge
-from unswayed.judges.endpoint import DOWN_AFTER, EndpointJudge, checked_url
+from unswayed.judges.endpoint import EndpointJudge
 from unswayed.judges.rubrics import rubric
 
 BY = rubric("refusal")
 KEY = "sk-very-secret-1234567890"
-Answer = tuple[int, str, dict[str, str]]
-
-
-class Server:
-    """Answers each request as `answer` says; `asked` keeps what was sent, `most` how many were under way at once."""
-
-    def __init__(self, answer: Callable[[dict[str, Any], int], Answer]) -> None:
-        self.answer = answer
-        self.asked: list[tuple[str, dict[str, Any], dict[str, str]]] = []
-        self.most = self._now = 0
-        self._lock = threading.Lock()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                with outer._lock:
-                    outer.asked.append((self.path, body, dict(self.headers)))
-                    number = len(outer.asked)
-                    outer._now += 1
-                    outer.most = max(outer.most, outer._now)
-                code, text, headers = outer.answer(body, number)
-                with outer._lock:
-                    outer._now -= 1
-                self.send_response(code)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                with suppress(BrokenPipeError, ConnectionResetError):
-                    self.wfile.write(text.encode())
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[dict[str, Any], int], Answer]], Server]]:
-    running: list[Server] = []
-
-    def start(answer: Callable[[dict[str, Any], int], Answer]) -> Server:
-        running.append(Server(answer))
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.http.shutdown()
-        server.http.server_close()
-
-
-def said(text: str | None, **choice: Any) -> Answer:
-    message = {"role": "assistant", "content": text, **choice.pop("message", {})}
-    return 200, json.dumps({"choices": [{"message": message, "finish_reason": "stop", **choice}]}), {}
 
 
 def fine(body: dict[str, Any], number: int) -> Answer:
@@ -148,7 +88,7 @@ def test_a_server_says_how_long_to_wait_but_not_for_ever(serve: Any) -> None:
         ((500, "<html>\x1b[31moops</html>", {}), "error", "HTTP 500: <html>\\x1b[31moops</html>", 3),
         ((400, '{"error": "too long"}', {}), "error", "HTTP 400", 1),
         ((302, "", {"Location": "http://elsewhere.invalid/"}), "error", "HTTP 302", 1),
-        ((400, '{"error": {"code": "content_filter"}}', {}), "refused", "would not pass the question on", 1),
+        ((400, '{"error": {"code": "content_filter"}}', {}), "refused", "would not pass the request on", 1),
         ((200, "<html>login</html>", {}), "error", "no chat completion", 3),
         ((200, "{}", {}), "error", "no chat completion", 3),
         ((200, '{"choices": []}', {}), "error", "no chat completion", 3),
@@ -179,7 +119,7 @@ def test_silence_and_endless_answers_end(serve: Any, monkeypatch: pytest.MonkeyP
 
     (verdict,) = ask(serve(hang), timeout=0.1, attempts=2)
     assert verdict.reason == "the judge did not answer in time"
-    monkeypatch.setattr(endpoint, "LARGEST", 1000)
+    monkeypatch.setattr(client, "LARGEST", 1000)
     (verdict,) = ask(serve(lambda body, number: said("x" * 5000)))
     assert verdict.reason == "the answer is longer than 1000 bytes"
 
@@ -199,7 +139,7 @@ def test_an_outage_is_cheap_and_ends_when_the_judge_is_back(serve: Any) -> None:
     asked, _ = judge(server, attempts=3, concurrency=2)
     verdicts = asked.grade(BY, items(40))
     assert {verdict.status for verdict in verdicts} == {"error"}
-    assert asked.down
+    assert asked.client.down
     assert len(server.asked) <= 3 * (DOWN_AFTER + 2)
     assert verdicts[-1].reason == "the judge is down"
     before = len(server.asked)
@@ -207,7 +147,7 @@ def test_an_outage_is_cheap_and_ends_when_the_judge_is_back(serve: Any) -> None:
     assert len(server.asked) == before + 1  # one knock a batch
     up = True
     assert {verdict.status for verdict in asked.grade(BY, items(6))} == {"ok"}
-    assert not asked.down
+    assert not asked.client.down
 
 
 def test_questions_that_cannot_be_asked_do_not_count_as_an_outage(serve: Any) -> None:
@@ -215,7 +155,7 @@ def test_questions_that_cannot_be_asked_do_not_count_as_an_outage(serve: Any) ->
     asked, _ = judge(server)
     asked.grade(BY, items(20))
     assert len(server.asked) == 20
-    assert not asked.down
+    assert not asked.client.down
 
 
 def test_repeats_have_a_budget(serve: Any) -> None:
@@ -269,7 +209,7 @@ def test_keys_come_from_the_environment_and_go_to_their_own_host(monkeypatch: py
     build_judge(f"openai:org/judge@{server.url}").grade(BY, items(1))
     assert "Authorization" not in server.asked[-1][2]
     assert server.asked[-1][1]["model"] == "org/judge"
-    assert build_judge("openai:j@https://api.openai.com/v1")._key == KEY  # type: ignore[attr-defined]
+    assert build_judge("openai:j@https://api.openai.com/v1").client._key == KEY  # type: ignore[attr-defined]
     monkeypatch.setenv("UNSWAYED_JUDGE_KEY", "own")
     build_judge(f"openai:j@{server.url}").grade(BY, items(1))
     assert server.asked[-1][2]["Authorization"] == "Bearer own"

@@ -130,3 +130,21 @@ def test_bfloat16():
     expected = -(weight @ dense(wide, head.double(), ids))
     assert out.total.item() == pytest.approx(expected.item(), rel=1e-5)
     assert torch.allclose(grads(out.total, hidden)[0].double(), grads(expected, wide)[0], rtol=1e-2, atol=1e-3)
+
+
+def test_17_distilling_ones_own_draws_has_no_gradient_as_a_sum_and_one_as_a_mean() -> None:
+    """Every completion of at most two of three tokens, the first of which stops, by its chance."""
+    theta = normal(3 + 9, seed=5).requires_grad_()
+    rows = {(): theta[:3], (1,): theta[6:9], (2,): theta[9:]}
+    sequences = [(0,), *((first, second) for first in (1, 2) for second in range(3))]
+    total, mean, chances = torch.zeros_like(theta), torch.zeros_like(theta), 0.0
+    for ids in sequences:
+        hidden = torch.stack([rows[ids[:t]] for t in range(len(ids))])
+        out = losses.nll(hidden, torch.eye(3, dtype=theta.dtype), torch.tensor(ids), torch.ones(len(ids)))
+        (gradient,) = torch.autograd.grad(out.total, theta, retain_graph=True)
+        chance = float((-out.total.detach()).exp())
+        chances += chance
+        total, mean = total + chance * gradient, mean + chance * gradient / out.count
+    assert chances == pytest.approx(1, abs=1e-12)
+    assert float(total.abs().max()) < 1e-12
+    assert float(mean.abs().max()) > 1e-2

@@ -335,3 +335,61 @@ def test_bad_input_is_named(change, words):
              "lengths_B": [3]} | change  # fmt: skip
     with pytest.raises(ValueError, match=words):
         losses.sampled_reverse_kl(**given)
+
+
+class Tempered(Policy):
+    """The same student at another temperature: what its completions are drawn from."""
+
+    def __init__(self, student: Policy, temperature: float) -> None:
+        self.student, self.temperature = student, temperature
+
+    def logps(self, prefix: tuple[int, ...]) -> torch.Tensor:
+        return (self.student.logits(prefix).detach() / self.temperature).log_softmax(-1)
+
+
+def tempered_kl(drawn: Policy, weights=(1.0, 1.0), discount: float = 0.0) -> torch.Tensor:
+    """The divergence of the untempered student at the states that tempered draws visit.
+
+    With a discount, each first token also answers for the log ratio that is drawn after it.
+    """
+    first = weights[0] * kl(STUDENT.logps(()), TEACHER.logps(()))
+    reach = drawn.logps(()).exp()
+    second = sum(reach[a] * kl(STUDENT.logps((a,)), TEACHER.logps((a,))) for a in range(V))
+    ratios = [(drawn.logps((a,)).exp() * (STUDENT.logps((a,)) - TEACHER.logps((a,)))).sum().detach() for a in range(V)]
+    return first + weights[1] * (second + discount * (STUDENT.logps(()).exp() * torch.stack(ratios)).sum())
+
+
+def expected_under(drawn: Policy, surrogate) -> torch.Tensor:
+    return sum(drawn.probability(y) * gradient(surrogate(y)) for y in SEQUENCES)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 0.7, 1.0, 1.2, 3.0])
+@pytest.mark.parametrize("discount", [0.0, 0.9, 1.0])
+@pytest.mark.parametrize("control", [False, True])
+def test_18_tempered_draws_estimate_the_untempered_kl_at_the_states_they_visit(temperature, discount, control):
+    drawn, weight = Tempered(STUDENT, temperature), (0.3, 0.7)
+
+    def surrogate(y):
+        known = position_kls(y) if control else None
+        options = {"behaviour_logprobs_N": drawn.token_logprobs(y), "control_variate_N": known}
+        return sampled(y, weight=weight, discount=discount, **options).total
+
+    expected = gradient(tempered_kl(drawn, weight, discount))
+    assert close(expected_under(drawn, surrogate), expected)
+    if temperature == 1 and discount == 0:
+        assert close(expected, gradient(prefix_fixed_kl(weight)))
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.2])
+def test_18_neither_untempered_ratios_nor_a_tempered_kl_would_do(temperature):
+    """The two ways to go wrong, each visibly off at the same draws."""
+    drawn = Tempered(STUDENT, temperature)
+    right = gradient(tempered_kl(drawn))
+    no_ratio = expected_under(drawn, lambda y: sampled(y).total)
+    assert not torch.allclose(no_ratio, right, atol=1e-2)
+
+    def tempered_k(y):
+        ratio = (STUDENT.token_logprobs(y) - drawn.token_logprobs(y)).exp()
+        return (ratio * (drawn.token_logprobs(y) - TEACHER.token_logprobs(y)).detach()).sum()
+
+    assert not torch.allclose(expected_under(drawn, tempered_k), right, atol=1e-2)

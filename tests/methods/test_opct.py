@@ -1,5 +1,6 @@
 """What only OPCT has: draws of either role, several updates on one batch, top-k, spans, truncation, means."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import runs
+import tiny
 import unswayed.training.loop
 from unswayed.config.methods import CompletionConfig, OPCTConfig
 from unswayed.config.recipe import Recipe
@@ -104,6 +106,54 @@ def test_the_control_variate_is_exact_about_the_mean(tmp_path: Path, tiny_model_
         forms[variate] = battery.gradients(engine, PairedBatch(rows), sampled)[2]
         for name, grad in forms[variate].items():
             torch.testing.assert_close(grad, expected[name], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.2])
+def test_18_sampled_at_another_temperature_is_exact_on_average(
+    tmp_path: Path, tiny_model_dir: Path, temperature: float
+) -> None:
+    """Over every first token, weighted by its tempered chance, the gradient is the exact divergence's."""
+    exact, engine = battery.load(tmp_path, tiny_model_dir, {"name": "opct"})
+    battery.shake(engine)
+    row = battery.collect(exact, engine).rows[0]
+    (student,) = engine.score(PairedBatch((row,)), "student")
+    logits = student.hidden_ND[0] @ student.head_VD[: engine.vocab_size].T
+    chances = (logits / temperature).softmax(-1).tolist()
+    first = replace(row, completion_ids=row.completion_ids[:1], loss_mask=(1.0,),
+                    teacher={"hidden_TD": row.teacher["hidden_TD"][:1]})  # fmt: skip
+    expected = battery.gradients(engine, PairedBatch((first,)), exact)[2]
+    sampled, _ = battery.load(
+        tmp_path, tiny_model_dir, {"name": "opct", "estimator": "sampled"}, sampling={"temperature": temperature}
+    )
+    rows = tuple(
+        replace(first, completion_ids=(token,), loss_mask=(chance,), behaviour_logprobs=(math.log(chance),))
+        for token, chance in enumerate(chances)
+    )
+    engine.micro_batch = 64
+    for name, grad in battery.gradients(engine, PairedBatch(rows), sampled)[2].items():
+        torch.testing.assert_close(grad, expected[name], rtol=0, atol=1e-5)
+
+
+def test_18_rows_carry_the_chance_that_each_token_was_drawn_with(tmp_path: Path, tiny_model_dir: Path) -> None:
+    for temperature in (0.7, 1.0, 1.2):
+        prepared, engine = battery.load(tmp_path, tiny_model_dir, {"name": "opct", "estimator": "sampled"})
+        battery.shake(engine)
+        step = Step(0, 0, replace(battery.PARAMS, temperature=temperature))
+        collected = prepared.method.collect(prepared.pairs[:5], engine, step)
+        scored = engine.score(collected.batch, "student")
+        for row, rollout, one in zip(collected.batch.rows, collected.rollouts, scored, strict=True):
+            logits = one.hidden_ND @ one.head_VD[: engine.vocab_size].T
+            ids = torch.tensor(row.completion_ids)[:, None]
+            for given, at in ((row.behaviour_logprobs, temperature), (rollout.logprobs, 1.0)):
+                expected = (logits / at).log_softmax(-1).gather(1, ids)[:, 0]
+                assert given == pytest.approx(expected.tolist(), abs=1e-6)
+            assert (rollout.tempered_logprobs is None) == (temperature == 1)
+
+
+def test_18_clipped_ratios_need_temperature_1(tmp_path: Path, tiny_model_dir: Path) -> None:
+    method = {"name": "opct", "estimator": "sampled", "clip": 0.2}
+    with pytest.raises(ConfigError, match="temperature is not 1 with clip"):
+        runs.recipe(tmp_path, tiny_model_dir, method=method, sampling={"temperature": 0.7})
 
 
 def test_several_updates_learn_from_one_batch(
@@ -275,8 +325,6 @@ def test_settings_that_contradict_each_other(
 
 
 def test_the_sampled_form_needs_draws_from_its_own_policy(tmp_path: Path, tiny_model_dir: Path) -> None:
-    with pytest.raises(ConfigError, match="use temperature = 1, or estimator = 'exact'"):
-        runs.recipe(tmp_path, tiny_model_dir, method={"estimator": "sampled"}, sampling={"temperature": 0.7})
     with pytest.raises(ConfigError, match=r"on-policy method.*use 1"):
         runs.recipe(tmp_path, tiny_model_dir, sampling={"temperature": 0.0})
     written_by_teacher: Recipe = runs.recipe(
@@ -332,3 +380,19 @@ def test_the_defaults_are_plain_opct() -> None:
     assert (config.estimator, config.divergence, config.discount, config.kl_coef) == ("exact", "reverse_kl", 0, 1)
     assert (config.teacher_share, config.mini_epochs, config.aggregation, config.truncated) == (0, 1, "token", "keep")
     assert (config.clip, config.clamp, config.control_variate) == (None, None, False)
+
+
+@pytest.mark.parametrize("method", [{"name": "opct"}, {"name": "opct", "estimator": "sampled"}, {"name": "sft"}])
+def test_43_the_gradient_norm_does_not_depend_on_the_micro_batch(
+    tmp_path: Path, tiny_model_dir: Path, method: dict[str, Any]
+) -> None:
+    norms = []
+    with tiny.norms_in_float64():
+        prepared, engine = battery.load(tmp_path, tiny_model_dir, method)
+        battery.shake(engine)
+        batch = battery.collect(prepared, engine, pairs=8)
+        for size in (1, 2, 3, 16):
+            engine.micro_batch = size
+            grads = battery.gradients(engine, batch, prepared)[2]
+            norms.append(float(torch.nn.utils.get_total_norm(list(grads.values()))))
+    assert max(norms) - min(norms) <= 1e-12 * norms[0]

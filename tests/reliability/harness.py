@@ -95,7 +95,7 @@ def run(recipe: Recipe, *, kill_at: int | None = None, count_to: Path | None = N
             os.kill(os.getpid(), signal.SIGKILL)
 
     patch_file_operations(before)
-    train(recipe, resume=True)
+    train(recipe, resume="auto")
     if count_to is not None:
         os.write(os.open(count_to, os.O_WRONLY | os.O_CREAT), str(seen).encode())
 

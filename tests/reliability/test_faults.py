@@ -106,7 +106,7 @@ def test_killed_at_random_times(tmp_path: Path, tiny_model_dir: Path) -> None:
     file = tmp_path / "recipe.toml"
     tables = {key: value for key, value in recipe.to_dict().items() if value not in (None, [])}
     file.write_text(_toml(tables), encoding="utf-8")
-    command = [sys.executable, "-m", "unswayed", "train", str(file), "--resume"]
+    command = [sys.executable, "-m", "unswayed", "train", str(file), "--auto-resume"]
     seed = int(time.time())
     print(f"seed {seed}")
     delays = torch.rand(4, generator=torch.Generator().manual_seed(seed)).tolist()

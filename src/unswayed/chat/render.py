@@ -53,7 +53,7 @@ class Chat:
             mean nothing and can never be sampled.
         embedding_rows: rows of the model's embedding by `config.json`, or None where it has none.
         context_length: most tokens of prompt and completion together, or None where the files do not say.
-        identity: SHA-256 over tokenizer files, template text and template values.
+        identity: SHA-256 over tokenizer files, template text, template values and stop ids.
         bos_id, unk_id: the ids of the beginning of a text and of unknown text, where the tokenizer has them.
         added_tokens: id to string for every token that the tokenizer recognises anywhere in a text.
         special_tokens: those of them that no message may contain: the special ones, and what the template writes
@@ -141,7 +141,9 @@ class Chat:
             vocab_size=1 + max(tokenizer.get_vocab().values()),
             embedding_rows=find_int(config, ("vocab_size",)),
             context_length=context_length(config, tokenizer),
-            identity=hash_json({"files": hash_tokenizer(folder), "template": text, "values": values}),
+            identity=hash_json(
+                {"files": hash_tokenizer(folder), "template": text, "values": values, "stops": sorted(stops)}
+            ),
             bos_id=tokenizer.bos_token_id,
             unk_id=tokenizer.unk_token_id,
             added_tokens={id_: token.content for id_, token in added.items()},

@@ -24,7 +24,7 @@ from unswayed.training.token_cache import token_folder
 KEYS = (
     "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "DEEPSEEK_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY",
     "GROQ_API_KEY", "HF_TOKEN", "MISTRAL_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "TINKER_API_KEY",
-    "TOGETHER_API_KEY", "UNSWAYED_JUDGE_KEY", "WANDB_API_KEY",
+    "TOGETHER_API_KEY", "UNSWAYED_ENDPOINT_KEY", "UNSWAYED_JUDGE_KEY", "WANDB_API_KEY",
 )  # fmt: skip
 OPTIONAL = (
     "bitsandbytes", "flash-attn", "httpx", "inspect-ai", "kernels", "tensorboard", "tinker", "trackio", "vllm", "wandb",

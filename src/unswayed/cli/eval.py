@@ -21,7 +21,12 @@ _WIDE = 100  # what the table needs; names of metrics are never cut
 
 
 def eval(
-    model: Annotated[str, typer.Argument(help="An alias, a model folder, a .gguf file or a hub id.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="An alias, hub id, model folder, .gguf file, PEFT folder, finished run, or endpoint:URL#MODEL."
+        ),
+    ],
     suites: Annotated[
         list[str], typer.Argument(help="Suites, e.g. sycophancy/suggested_answer or sycophancy/pairs:FILE.jsonl.")
     ],
@@ -49,6 +54,9 @@ def eval(
     allow_self_judge: Annotated[
         bool, typer.Option("--allow-self-judge", help="Let the evaluated model judge itself; recorded.")
     ] = False,
+    endpoint_params: Annotated[
+        str | None, typer.Option(metavar="JSON", help="What else an endpoint is sent with each request.")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Commit, tag or branch of a hub id.")] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
@@ -61,6 +69,7 @@ def eval(
     `unswayed suites` lists the suites, `unswayed suites SUITE` the arguments that -T can give it.
     """
     from unswayed.core.signals import stop_signals
+    from unswayed.engine.named import base_of, load_policy
     from unswayed.evals.arguments import read_arguments
     from unswayed.evals.judged import check_given, check_judge
     from unswayed.evals.plan import plan_of_run, read_plan
@@ -69,7 +78,8 @@ def eval(
     from unswayed.judges.build import build_judge, default_cache, parse_params
     from unswayed.report.evaluation import write_results_page
 
-    declared = read_plan(plan) if plan else plan_of_run(adapter) if adapter else None
+    named = base_of(model)[1] or adapter
+    declared = read_plan(plan) if plan else plan_of_run(Path(named)) if named else None
     given = read_arguments(suites, suite_arg or ())
     built = [suite(name, limit, seed=seed, **given) for name in suites]
     _check_keys(built)
@@ -83,11 +93,11 @@ def eval(
         asked = build_judge(judge, cache=default_cache(), params=params, dtype=dtype, device=device)
         for each in built:
             check_judge(each, asked)
-    from unswayed.engine.policy import load_policy
 
     policy = load_policy(
         model,
         None if adapter is None else str(adapter),
+        endpoint_params=parse_params(endpoint_params),
         revision=revision,
         dtype=dtype,
         device=device,

@@ -35,6 +35,7 @@ COMMANDS = {
     "eval": "Measure a model on suites; run the same command again to continue.",
     "suites": "List the suites: what each asks, its data, and whether a judge scores it.",
     "compare": "Compare two evaluations: paired effects with intervals and verdicts.",
+    "audit": "Audit what changed between two models: verdicts, and a bundle that anyone can recompute.",
     "score": "Score completions from a file by a named rule, without any model.",
     "rules": "List the scoring rules, their versions and their measured error.",
     "judge": "Check a judge, and draw replies for people to label.",

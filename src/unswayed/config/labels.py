@@ -186,7 +186,7 @@ class RandomSelectionConfig(Pool):
 
 
 class SelfDistillationConfig(Labeller):
-    """Control: one draw from the whole policy, kept whatever it is: no first-order effect is expected."""
+    """Control: one draw from the whole policy, kept whatever it is: the summed loss has no expected first gradient."""
 
     name: Literal["self_distillation"] = science()
 

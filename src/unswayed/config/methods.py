@@ -112,12 +112,12 @@ class OPCTConfig(CompletionConfig):
 
     @property
     def needs_temperature_1(self) -> str:
-        """Return why, for the sampled form."""
-        if self.estimator != "sampled":
+        """Return why, for clipped ratios."""
+        if self.clip is None:
             return ""
         return (
-            "with estimator = 'sampled': the samples are no draws from the policy whose KL they estimate; use "
-            "temperature = 1, or estimator = 'exact'"
+            "with clip: importance ratios of such draws leave [1 - clip, 1 + clip] before anything is learned; use "
+            "temperature = 1, or leave clip out"
         )
 
     @model_validator(mode="after")

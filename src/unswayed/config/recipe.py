@@ -85,8 +85,15 @@ class OptimConfig(Table):
     eps: float = science(1e-8, gt=0)
     weight_decay: float = science(0.0, ge=0)
     schedule: Literal["constant", "linear", "cosine"] = science("constant", description="after warm-up")
-    warmup_steps: int = science(0, ge=0)
+    warmup_steps: int = science(0, ge=0, description="the first of them has rate 0, as in Transformers")
+    warmup_ratio: float = science(0.0, ge=0, le=1, description="share of all steps, rounded up; or give warmup_steps")
     max_grad_norm: float | None = science(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> Self:
+        if self.warmup_steps and self.warmup_ratio:
+            raise ValueError("give either warmup_steps or warmup_ratio")
+        return self
 
 
 class TrainConfig(Table):
@@ -94,8 +101,10 @@ class TrainConfig(Table):
 
     pairs_per_step: int = science(16, ge=1)
     anchors_per_step: int = science(0, ge=0, description="rows of data.anchors beside the pairs of each step")
-    steps: int | None = science(None, ge=1, description="steps; or give epochs")
-    epochs: float | None = science(None, gt=0, description="passes over the pairs; or give steps")
+    steps: int | None = science(None, ge=1, description="steps, all of pairs_per_step pairs; or give epochs")
+    epochs: float | None = science(
+        None, gt=0, description="passes over the pairs, each once a pass: the last step of one may be smaller"
+    )
     micro_batch: int = operational(8, ge=1, description="rows in memory at once; halved by itself when memory runs out")
     activation_checkpointing: bool = operational(False, description="less memory for a third more compute")
 

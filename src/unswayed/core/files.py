@@ -51,9 +51,11 @@ def fsync_path(path: Path) -> None:
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace `path` by `content`: readers see the old file or the new one, never a part.
 
-    The temporary file lies in the same folder, so the rename cannot cross file systems.
+    The temporary file lies in the same folder, so the rename cannot cross file systems. What killed writers of `path`
+    left there is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
     temporary = path.parent / f".tmp-{path.name}-{os.getpid()}"
     try:
         with open(temporary, "wb") as file:

@@ -20,6 +20,8 @@ from pathlib import Path
 from unswayed.core.errors import ConfigError
 
 GROUP = "unswayed"
+ABOVE = ("unswayed.organisms.families",)
+"""Modules of this package that register names with parts below them, which therefore cannot import them."""
 _named: list[str] = []
 _installed: list[str] = []
 log = logging.getLogger(__name__)
@@ -50,7 +52,12 @@ def import_plugin(module: str) -> None:
 
 @cache
 def load_installed() -> None:
-    """Import the modules of installed packages, once; one that cannot be imported is left out with a warning."""
+    """Import `ABOVE` and the modules of installed packages, once.
+
+    A module of another package that cannot be imported is left out with a warning.
+    """
+    for module in ABOVE:
+        importlib.import_module(module)
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
             entry.load()

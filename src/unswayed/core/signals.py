@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -26,6 +27,9 @@ class StopSignals:
     `asked` stays set until an exception has left that scope, so a signal that arrives after the last look at `asked`
     stops what the process does next. Outside the main thread, where Python allows no handlers, nothing is caught.
 
+    Work that changes nothing until it is whole may be put into a `discarding` scope: inside it, `look` ends the work at
+    once, and it is done again after a resume.
+
     The launcher of several processes sends each of them what the terminal has sent them already; there, a signal
     within seconds of the first counts as the first. A terminal that closes may send SIGHUP more than once, so that one
     never counts as the second; where it is ignored (nohup), it stays ignored.
@@ -34,6 +38,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.asked = False
         self._depth = 0
+        self._discards = False
         self._first: float | None = None
         self._before: dict[int, Any] = {}
 
@@ -56,6 +61,24 @@ class StopSignals:
                 while self._before:
                     signal.signal(*self._before.popitem())
                 self.asked = self.asked and kind is None
+
+    @contextmanager
+    def discarding(self) -> Iterator[None]:
+        """Let `look` end the work inside, of which nothing is kept."""
+        before, self._discards = self._discards, True
+        try:
+            yield
+        finally:
+            self._discards = before
+
+    def look(self) -> None:
+        """End the work of a `discarding` scope if a signal came; elsewhere this does nothing.
+
+        Raises:
+            Interrupted: see above.
+        """
+        if self._discards and self.asked:
+            raise Interrupted("stopped by a signal; what was under way is done again after a resume")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
     import torch
 
 Role = Literal["system", "user", "assistant"]
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "failed"]
 Verdict = Literal["worse", "improved", "no material change", "not known"]
+Outcome = Literal["trait", "aligned", "incoherent", "refused", "unreadable", "off_topic"]
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+"""What became of a reply, where a suite looks for one misbehaviour: it shows the trait; does what it should; is empty,
+an echo or endless repetition; declines; cannot be read, e.g. because it was cut off; or speaks of something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,12 @@ class PolicyRef:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One completion. `logprobs` are of the sampled tokens under the untempered policy, in nats."""
+    """One completion.
+
+    Attributes:
+        logprobs: of the sampled tokens under the untempered policy, in nats.
+        tempered_logprobs: of the same tokens at the temperature of the draw; None where that is 0 or 1.
+    """
 
     pair_id: str
     prompt_ids: tuple[int, ...]
@@ -97,6 +106,7 @@ class Rollout:
     finish: Finish
     policy: PolicyRef
     seed: int
+    tempered_logprobs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +214,14 @@ class Score:
     """A value, or unscored with a reason. There is no default value.
 
     `parts` holds further numbers from 0 to 1 about the same completion, by name, e.g. the share of instructions kept.
+    `outcome` says what became of the reply where a suite looks for one misbehaviour; None everywhere else.
     """
 
     value: float | None
     answer: str | None = None
     reason: str | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
+    outcome: Outcome | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.reason is None):
@@ -218,12 +230,16 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One completion as text. `tokens` counts the ids that were sampled, the stop token included."""
+    """One completion as text. `tokens` counts the ids that were sampled, the stop token included.
+
+    Where a server gave no completion, `finish` is "failed" and `reason` says why; it is unscored for that reason.
+    """
 
     text: str
     finish: Finish
     tokens: int
     prompt_tokens: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +255,10 @@ class Likelihood:
     logprob: float
     tokens: int
     prompt_tokens: int
+
+
+DECLINED = "declined by the endpoint"
+"""How the reason of a failed completion begins that would fail again; any other is drawn again by the same command."""
 
 
 class TextPolicy(Protocol):

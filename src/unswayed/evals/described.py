@@ -16,7 +16,7 @@ def described(records: Sequence[Record]) -> dict[str, Any]:
     `length`: tokens of a completion; `cut` is the number that reached the length limit. `thinking`: completions with
     thinking in them, how many of those never closed it, and its mean share of their characters.
     """
-    written = [record for record in records if not record.choices]
+    written = [record for record in records if not record.choices and record.finish != "failed"]
     found: dict[str, Any] = {}
     if written:
         tokens = [record.tokens for record in written]

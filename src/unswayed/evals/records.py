@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from unswayed.core.printable import storable
-from unswayed.core.types import Completion, Finish, Message, Sample, Score
+from unswayed.core.types import Completion, Finish, Message, Outcome, Sample, Score
 
-_OPTIONAL = frozenset({"slice", "parts", "choices", "judged"})
+_OPTIONAL = frozenset({"slice", "parts", "choices", "judged", "outcome"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Record:
         choices: every answer that was weighed, where the answer was chosen by likelihood and not written.
         judged: where a judge scored: its verdict (`status`, `label`, `raw`, `flags`), what it was shown, and the value
             that the suite's rule gives (`rule`); see `unswayed.evals.judged`.
+        outcome: see `Score`.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Record:
     parts: Mapping[str, float] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
     judged: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Outcome | None = None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -113,4 +115,5 @@ def make_record(
         parts=dict(score.parts),
         choices=choices,
         judged=judged,
+        outcome=score.outcome,
     )

@@ -7,7 +7,7 @@ every bit of the results, are those of an unbroken run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from unswayed.core.hashing import hash_file
 from unswayed.core.plugins import used
 from unswayed.core.progress import Progress
 from unswayed.core.signals import stop_signals
-from unswayed.core.types import Completion, Sample, Score, TextPolicy
+from unswayed.core.types import DECLINED, Completion, Sample, Score, TextPolicy
 from unswayed.evals.choose import check_chooser, choose_batch
 from unswayed.evals.judged import Judging, judging
 from unswayed.evals.plan import Plan
@@ -103,11 +103,12 @@ def evaluate(
                 f"{folder} was begun under another plan, or none, and a plan counts only if it was there first; choose "
                 "another folder, or compare with --plan FILE, which then says that it was declared after the run"
             )
-        if judged is not None and (folder / RESULTS).exists() and _unjudged(folder / RECORDS):
+        if (folder / RESULTS).exists() and _missing(folder / RECORDS):
             (folder / RESULTS).unlink()  # first: results never stand beside records they were not made from
             fsync_path(folder)
         if not (folder / RESULTS).exists():
             done = _resume(folder / RECORDS, suite, batch_size)
+            _draw_again(policy, folder / RECORDS, suite, judged, batch_size)
             if judged is not None:
                 _judge_again(folder / RECORDS, suite, judged, batch_size)
             _complete(policy, suite, judged, folder / RECORDS, done, batch_size, progress)
@@ -161,22 +162,47 @@ def _batch(policy: TextPolicy, suite: Suite, judged: Judging | None, batch: tupl
         raise UnswayedError(
             f"policy {policy.name} returned {len(completions)} completions for {len(batch)} prompts × {suite.params.n}"
         )
-    owners = [(sample, draw) for sample in batch for draw in range(suite.params.n)]
-    rules = [suite.score(sample, completion) for (sample, _), completion in zip(owners, completions, strict=True)]
+    return _records([(sample, draw) for sample in batch for draw in range(suite.params.n)], completions, suite, judged)
+
+
+def _records(
+    owners: Sequence[tuple[Sample, int]], completions: Sequence[Completion], suite: Suite, judged: Judging | None
+) -> list[Record]:
+    """Return one scored record for each completion; what a server failed to give is unscored, and shown to no judge."""
+    given = [place for place, completion in enumerate(completions) if completion.finish != "failed"]
+    samples, texts = [owners[place][0] for place in given], [completions[place] for place in given]
+    rules = [suite.score(sample, completion) for sample, completion in zip(samples, texts, strict=True)]
     scores: list[tuple[Score, Mapping[str, Any]]] = (
-        [(rule, {}) for rule in rules]
-        if judged is None
-        else list(judged.score([sample for sample, _ in owners], completions, rules))
+        [(rule, {}) for rule in rules] if judged is None else list(judged.score(samples, texts, rules))
     )
-    return [
-        make_record(sample, draw, completion, score, broken(sample, completion), judged=kept)
-        for (sample, draw), completion, (score, kept) in zip(owners, completions, scores, strict=True)
-    ]
+    scored = dict(zip(given, scores, strict=True))
+    records = []
+    for place, ((sample, draw), completion) in enumerate(zip(owners, completions, strict=True)):
+        score, kept = scored.get(place) or (Score(None, reason=completion.reason), {})
+        flaw = broken(sample, completion) if place in scored else None
+        records.append(make_record(sample, draw, completion, score, flaw, judged=kept))
+    return records
 
 
-def _unjudged(path: Path) -> bool:
-    """Whether there are records that the judge failed to judge."""
-    return any(_failed(row) for row in read_jsonl(path))
+def _missing(path: Path) -> bool:
+    """Whether there are records that a server or the judge may still complete."""
+    return any(_failed(row) or _undrawn(row) for row in read_jsonl(path))
+
+
+def _undrawn(row: Mapping[str, Any]) -> bool:
+    return row["finish"] == "failed" and not str(row["reason"]).startswith(DECLINED)
+
+
+def _draw_again(policy: TextPolicy, path: Path, suite: Suite, judged: Judging | None, batch_size: int) -> None:
+    """Draw again what a server failed to give; the other records stay as they are."""
+    rows = read_jsonl(path) if path.exists() else []
+    samples = {sample.id: sample for sample in suite.samples}
+    wanted = sorted({row["id"] for row in rows if _undrawn(row)})
+    for start in range(0, len(wanted), batch_size):
+        batch = tuple(samples[name] for name in wanted[start : start + batch_size])
+        drawn = {record.key: record.row() for record in _batch(policy, suite, judged, batch)}
+        rows = [drawn.get((row["id"], row["draw"]), row) if _undrawn(row) else row for row in rows]
+        write_jsonl(path, rows)
 
 
 def _failed(row: Mapping[str, Any]) -> bool:

@@ -9,14 +9,13 @@ openai:MODEL@URL              an OpenAI-compatible endpoint, e.g. openai:gpt-x@h
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.plugins import load_installed
+from unswayed.engine.remote.client import key_for
 from unswayed.judges.base import Judge
 from unswayed.judges.cache import CachedJudge
 from unswayed.judges.endpoint import PARAMS, EndpointJudge
@@ -24,9 +23,6 @@ from unswayed.judges.local import LocalJudge
 from unswayed.judges.rule import RuleJudge
 
 KEY = "UNSWAYED_JUDGE_KEY"
-_OWN_KEYS = {"api.openai.com": "OPENAI_API_KEY"}
-"""Hosts whose own variable is used where `KEY` is not set; no other host is ever sent such a key."""
-
 
 JUDGES: dict[str, Callable[[str], Judge]] = {}
 
@@ -78,7 +74,7 @@ def build_judge(
         judge = LocalJudge(load_policy(rest, dtype=dtype, device=device), written=kind == "local-written")
     elif kind == "openai" and "@" in rest:
         model, _, url = rest.rpartition("@")
-        judge = EndpointJudge(model, url, key=_key(url), params=PARAMS if params is None else params)
+        judge = EndpointJudge(model, url, key=key_for(url, KEY), params=PARAMS if params is None else params)
     elif kind in JUDGES:
         judge = JUDGES[kind](rest)
     else:
@@ -87,11 +83,6 @@ def build_judge(
             f"judge {spec!r} is none of: rule, local:MODEL, local-written:MODEL, openai:MODEL@https://HOST/v1{others}"
         )
     return judge if cache is None else CachedJudge(judge, cache)
-
-
-def _key(url: str) -> str:
-    host = urlsplit(url).hostname or ""
-    return os.environ.get(KEY) or os.environ.get(_OWN_KEYS.get(host, ""), "")
 
 
 def parse_params(text: str | None) -> dict[str, Any] | None:

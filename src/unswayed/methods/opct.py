@@ -87,7 +87,7 @@ class OPCT:
         """Sample from the student after `prompt`; let the teacher score the same ids after `teacher_prompt`."""
         drawn = self._draw(pairs, engine, step)
         sources = [
-            Source(pair, rollout.completion_ids, rollout.finish, rollout.logprobs)
+            Source(pair, rollout.completion_ids, rollout.finish, rollout.tempered_logprobs or rollout.logprobs)
             for pair, rollouts in zip(pairs, drawn, strict=True)
             for rollout in rollouts
         ]

@@ -97,7 +97,7 @@ def differences(report: Report, *, width: float = WIDE, name: str = "differences
     def at(difference: float) -> float:
         return left + (right - left) * (difference - low) / (high - low)
 
-    ticks = _ticks(100 * low, 100 * high, count=5 if width < WIDE else 7)
+    ticks = ticks_of(100 * low, 100 * high, count=5 if width < WIDE else 7)
     _scale(canvas, [(at(tick / 100), _points(tick)) for tick in ticks], slots)
     for slot in slots:
         for place, arm in enumerate(report.trained):
@@ -162,7 +162,7 @@ def training(report: Report, key: str, *, width: float = 320.0, name: str = "tra
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.ticklabel_format(axis="x", style="plain", useOffset=False)
     low, high = axes.get_ylim()
-    ticks = _ticks(low, high, count=4)
+    ticks = ticks_of(low, high, count=4)
     labels = _distinct(ticks)
     axes.set_yticks(ticks, labels)
     left = EDGE + 8 + max((measure(label, SMALL) for label in labels), default=0.0)
@@ -229,7 +229,8 @@ def _scale(canvas: Canvas, ticks: Sequence[tuple[float, str]], slots: Sequence[S
         canvas.text(max(x, half), slots[-1].end + 18, text, color="muted", size=SMALL, align="center")
 
 
-def _ticks(low: float, high: float, count: int) -> list[float]:
+def ticks_of(low: float, high: float, count: int) -> list[float]:
+    """Return about `count` round numbers from `low` to `high`."""
     from matplotlib.ticker import MaxNLocator
 
     return [

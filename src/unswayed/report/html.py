@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from unswayed.core.files import write_atomic, write_json
 from unswayed.core.printable import printable
-from unswayed.report import charts, numbers, summary
+from unswayed.report import audit, charts, numbers, summary
 from unswayed.report.comparison import report_of_comparison
 from unswayed.report.model import Report
 from unswayed.report.records import to_json
@@ -70,6 +70,33 @@ def write_comparison(folder: Path, comparison: Comparison) -> Path:
     return folder / "compare.html"
 
 
+def audit_page(content: Mapping[str, Any]) -> str:
+    """Return the page of an audit, from what `audit.json` holds; equal contents give equal bytes."""
+    from markupsafe import Markup
+
+    def marked(value: Any) -> Any:
+        if isinstance(value, str):
+            return Markup(value)
+        if isinstance(value, Mapping):
+            return {key: marked(inner) for key, inner in value.items()}
+        return [marked(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+    hidden = any(one is True for one in content["given"]["sensitive"])
+    return (
+        _environment("audit.json")
+        .get_template("audit.html.j2")
+        .render(
+            audit=content,
+            title=audit.title_of(content),
+            lead=audit.lead_of(content),
+            facts=audit.facts_of(content),
+            kinds=audit.kinds_of,
+            drawings=marked(audit.drawings_of(content)),
+            folded=not hidden and not content["given"]["show_sensitive"],
+        )
+    )
+
+
 def _drawings(report: Report) -> Mapping[str, Any]:
     from markupsafe import Markup
 
@@ -106,6 +133,7 @@ def _environment(record: str = REPORT) -> Environment:
         {name: getattr(numbers, name) for name in ("level", "change", "size", "span", "count", "p_value")}
     )
     environment.globals.update(details=summary.details, titles=summary.TITLES)
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     environment.globals["badge"] = lambda verdict: _BADGES.get(verdict, "unknown")
     return environment
 

@@ -8,12 +8,13 @@ step's pairs, all take the same optimizer step, and the main one alone writes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, Interrupted, UnswayedError
@@ -34,6 +35,8 @@ from unswayed.training.run_folder import RunState
 from unswayed.training.step import take_step
 from unswayed.training.teacher_draws import Draws
 from unswayed.training.trackers import Trackers
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Run:
 def train(
     recipe: Recipe,
     *,
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     fresh: bool = False,
     progress: bool = False,
     trust_remote_code: bool = False,
@@ -82,14 +85,15 @@ def train(
 
     Args:
         recipe: the whole run.
-        resume: go on from the newest valid checkpoint of a run folder that exists.
+        resume: go on from the newest valid checkpoint of a run that exists, also to more steps than it was begun
+            with, where its schedule does not depend on their number; "auto" begins one where there is none.
         fresh: delete what an earlier run of this name left, and start over.
         progress: show a progress bar on stderr, or a line every half minute where that is no terminal.
         trust_remote_code: run Python that comes with the model; never read from a recipe.
         callbacks: observers of the run; of several processes, only the first one has them.
 
     Raises:
-        ConfigError: the recipe cannot be run, or the folder holds another experiment.
+        ConfigError: the recipe cannot be run, the folder holds another experiment, or there is nothing to resume.
         LockedError: another process works in the run folder.
         DataError: pairs that cannot be used, or that changed since the run began.
         CheckpointError: no checkpoint that verifies, or one of other weights.
@@ -114,10 +118,6 @@ def train(
             return _run(prepared, probes, state, world, progress, callbacks)
         except Interrupted:
             raise
-        except UnswayedError as error:
-            if world.is_main:
-                state.failed(error)
-            raise
         except OSError as error:
             failure = UnswayedError(
                 f"{error.filename or state.path}: cannot be written ({error.strerror or error}); what was saved before "
@@ -126,6 +126,10 @@ def train(
             if world.is_main:
                 state.failed(failure)
             raise failure from error
+        except Exception as error:
+            if world.is_main:
+                state.failed(error)
+            raise
 
 
 def _identity(prepared: Prepared) -> str:
@@ -151,6 +155,7 @@ def _run(
 ) -> Run:
     recipe = prepared.recipe
     folder, start, finished = world.on_main(lambda: _newest(prepared, state))
+    saved = start
     run = Run(state.path, state.path / "adapter", prepared.steps, recipe)
     if finished:
         return run
@@ -179,19 +184,25 @@ def _run(
             monitor.look(row["step"])
 
         def save(done: int) -> None:
+            nonlocal saved
+            if done == saved:
+                return
             teacher = engine.teacher_fingerprint()
             world.same("the trained adapter, or the frozen model,", lambda: teacher + engine.policy.fingerprint)
             world.on_main(lambda: _save(done, teacher, engine, draws, prepared, state, callbacks))
+            saved = done
 
         world.on_main(lambda: monitor.look(start))  # before the first step, or what an interruption left out
         asked = world.any(stop_signals.asked)
         for number in range(start, prepared.steps):
+            stopped = f"{state.path}: stopped after step {number} of {prepared.steps}; everything is saved. "
             if asked:
-                raise Interrupted(
-                    f"{state.path}: stopped after step {number} of {prepared.steps}; everything is saved. "
-                    "Go on with --resume"
-                )
-            row = take_step(number, prepared, engine, draws, state, world)
+                raise Interrupted(stopped + "Go on with --resume")
+            try:
+                row = take_step(number, prepared, engine, draws, state, world)
+            except Interrupted:  # within the step, which is done again
+                save(number)
+                raise Interrupted(stopped + "Go on with --resume") from None
             world.on_main(partial(record, row))
             done = number + 1
             asked = world.any(stop_signals.asked)
@@ -208,9 +219,14 @@ def _run(
 def _newest(prepared: Prepared, state: RunState) -> tuple[str, int, bool]:
     """Return the newest valid checkpoint's folder ("" without one) and step, and whether nothing is left to do."""
     found = checkpoints.latest_valid(state.path)
+    if found is None and state.is_done() and state.last_saved() == prepared.steps:
+        log.warning("%s: this run is finished, and its checkpoints are gone; nothing was done", state.path)
+        return "", prepared.steps, True
+    state.check_checkpoint(found)
     checkpoints.prune(state.path, prepared.recipe.save.keep)  # a kill may have come between a commit and its pruning
     if found is None:
         return "", 0, False
+    state.saved(found.step)
     return str(found.path), found.step, found.step >= prepared.steps and state.is_done()
 
 
@@ -242,8 +258,8 @@ def _save(
 ) -> None:
     recipe = prepared.recipe
     state.check_teacher(teacher)
-    info = {"recipe": recipe.science(), "data": prepared.data_identity, "model": state.model_identity}
-    checkpoints.save(state.path, done, lambda folder: _write(engine, draws, folder), info, recipe.save.keep)
+    checkpoints.save(state.path, done, lambda folder: _write(engine, draws, folder), state.info(), recipe.save.keep)
+    state.saved(done)
     for callback in callbacks:
         callback.on_checkpoint(done, state.path)
 

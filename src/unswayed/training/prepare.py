@@ -12,7 +12,7 @@ from pathlib import Path
 
 from unswayed.chat.check import check_pairs
 from unswayed.chat.render import Chat
-from unswayed.config.recipe import Recipe
+from unswayed.config.recipe import Recipe, TrainConfig
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json, hash_tokenizer, model_identity
 from unswayed.core.plugins import used
@@ -28,6 +28,7 @@ from unswayed.models import ModelSource, load_chat, resolve
 from unswayed.models.adapter import check_base, own_template, read_adapter
 from unswayed.training import token_cache as tokencache
 from unswayed.training.token_cache import Rendered
+from unswayed.training.trackers import check_trackers
 
 log = logging.getLogger(__name__)
 
@@ -62,25 +63,36 @@ class Prepared:
     @property
     def repeats(self) -> bool:
         """Return whether some row stands in the run more than once."""
-        train = self.recipe.train
-        return self.steps * train.pairs_per_step > len(self.pairs) or self.steps * train.anchors_per_step > len(
-            self.anchors
-        )
+        return self.rows > len(self.pairs) or self.steps * self.recipe.train.anchors_per_step > len(self.anchors)
+
+    @property
+    def rows(self) -> int:
+        """Return how many pairs all steps hold together; one that comes again counts again."""
+        return self._places(self.steps).start
 
     def pairs_of(self, step: int) -> list[TokenizedPair]:
         """Return the rows of one step, the anchors last.
 
         Each is consecutive places in an endless row of epochs, each in an order of its own. Nothing is dropped at an
-        epoch's end: a step may hold the last pairs of one epoch and the first of the next.
+        epoch's end. A run that is so many epochs long ends each with a step of what is left, as `Trainer` does; in one
+        of so many steps all are of one size, and one may hold the last pairs of an epoch and the first of the next.
         """
-        train = self.recipe.train
+        size = self.recipe.train.anchors_per_step
         return [
-            *self._turn(self.pairs, "order", step, train.pairs_per_step),
-            *self._turn(self.anchors, "anchor order", step, train.anchors_per_step),
+            *self._turn(self.pairs, "order", self._places(step)),
+            *self._turn(self.anchors, "anchor order", range(step * size, (step + 1) * size)),
         ]
 
-    def _turn(self, pairs: Sequence[TokenizedPair], purpose: str, step: int, size: int) -> list[TokenizedPair]:
-        n, places = len(pairs), range(step * size, (step + 1) * size)
+    def _places(self, step: int) -> range:
+        """Return the places of one step's pairs in the row of epochs."""
+        n, size = len(self.pairs), self.recipe.train.pairs_per_step
+        if self.recipe.train.steps is not None:
+            return range(step * size, (step + 1) * size)
+        epoch, of_epoch = divmod(step, math.ceil(n / size))
+        return range(epoch * n + of_epoch * size, epoch * n + min(n, (of_epoch + 1) * size))
+
+    def _turn(self, pairs: Sequence[TokenizedPair], purpose: str, places: range) -> list[TokenizedPair]:
+        n = len(pairs)
         epochs = dict.fromkeys(place // n for place in places)
         orders = {epoch: rng(self.recipe.seed, purpose, epoch).permutation(n) for epoch in epochs}
         return [pairs[orders[place // n][place % n]] for place in places]
@@ -90,11 +102,13 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
     """Read and check everything but the weights; what is odd but no error is logged.
 
     Raises:
-        ConfigError: the method needs what the engine lacks, or the model cannot be found or used.
+        ConfigError: the method needs what the engine lacks, a tracker is not installed, or the model cannot be found
+            or used.
         DataError: pairs that cannot be read, rendered, fitted into the context, or learned from by this method, or that
             hold rows for evaluation only.
     """
     method = build(recipe.method)
+    check_trackers(recipe.log.trackers)
     missing = [need for need in sorted(method.needs) if need not in capabilities_of(recipe)]
     if missing:
         raise ConfigError(
@@ -136,8 +150,6 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
     if given:
         _check_targets(tokenized, chat, path)
     method.check([*tokenized, *held], Tokens(chat.vocab_size, chat.thinking))
-    size = recipe.train.pairs_per_step
-    steps = recipe.train.steps or math.ceil((recipe.train.epochs or 0) * len(pairs) / size)
     return Prepared(
         recipe=recipe,
         source=source,
@@ -146,7 +158,7 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
         pairs=tuple(tokenized),
         model_identity=identity,
         data_sha256=hash_data(path, recipe.data.columns),
-        steps=steps,
+        steps=count_steps(recipe.train, len(pairs)),
         anchors=tuple(held),
         anchors_sha256=hash_data(anchor_path, recipe.data.columns) if anchor_path else "",
         evaluation_only=evaluation_only,
@@ -158,6 +170,11 @@ def adapters_of(recipe: Recipe) -> list[str]:
     """Return the adapter folders that a run loads: where the student starts, and the teacher's."""
     kind, _, where = recipe.method.teacher.partition(":")
     return [folder for folder in (recipe.model.adapter, where if kind == "adapter" else None) if folder]
+
+
+def count_steps(train: TrainConfig, pairs: int) -> int:
+    """Return how many steps a run over so many pairs takes; an epoch ends with a step of what is left."""
+    return train.steps or math.ceil((train.epochs or 0) * math.ceil(pairs / train.pairs_per_step))
 
 
 def check_teacher(recipe: Recipe, source: ModelSource, chat: Chat, *, same_shape: bool) -> None:

@@ -3,7 +3,8 @@
 recipe.json    every field, defaults filled in            DONE.json     it reached its last step
 data.json      hash of the pairs and of their tokens      FAILED.json   why it stopped, and what to do
                (and sets for evaluation only in them)     probes.jsonl  what was looked at during training
-model.json     hashes of weights, tokenizer, teacher      metrics.jsonl one row a step
+model.json     hashes of weights, tokenizer, teacher      SAVED.json    the newest checkpoint's step
+                                                          metrics.jsonl one row a step
 plugins.json   hashes of modules from outside, if any
 env.json       versions, machine                          rollouts/     every completion, one file a step
 checkpoints/   see `unswayed.training.checkpoint`                  adapter/      the result, a plain PEFT folder
@@ -14,22 +15,24 @@ from __future__ import annotations
 import json
 import logging
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
-from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
+from unswayed.core.errors import CheckpointError, ConfigError, DataError
 from unswayed.core.files import remove_entries, remove_temporary, rewrite_jsonl, write_json
 from unswayed.core.hashing import changed_data
 from unswayed.core.launcher import world_size
-from unswayed.training.checkpoint import list_checkpoints
-from unswayed.training.prepare import Prepared
+from unswayed.training.checkpoint import Checkpoint, list_checkpoints
+from unswayed.training.prepare import Prepared, count_steps
 
 log = logging.getLogger(__name__)
 ALLOWED = "evaluation_only"
 PLUGINS = "plugins.json"
+LENGTH = ("train.steps", "train.epochs")
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
 
@@ -39,29 +42,57 @@ class RunState:
     def __init__(self, path: Path, prepared: Prepared) -> None:
         self.path = path
         self.prepared = prepared
-        self.model_identity: dict[str, str] = {"weights": prepared.model_identity, "chat": prepared.chat.identity}
+        self._found: Checkpoint | None = None
+        self.model_identity: dict[str, str] = {
+            "weights": prepared.model_identity,
+            "chat": prepared.chat.identity,
+            "stop tokens": ", ".join(map(str, sorted(prepared.chat.stop_ids))),
+        }
 
-    def begin(self, *, resume: bool, fresh: bool) -> None:
-        """Take the folder for this run.
+    def check(self, *, resume: bool | Literal["auto"], fresh: bool) -> None:
+        """Refuse a folder that this run may not take; nothing is changed.
 
         Raises:
-            ConfigError: it holds a run and neither `resume` nor `fresh` was asked for, or a science field differs.
+            ConfigError: it holds a run and neither `resume` nor `fresh` was asked for, it holds none and `resume` was,
+                or a science field differs.
             DataError: the pairs are not those the run began with.
-            CheckpointError: the model or its tokenizer is not the one the run began with.
+            CheckpointError: the model, its tokenizer or its stop tokens are not those the run began with.
         """
+        if fresh:
+            return
+        begun = (self.path / "recipe.json").exists()
+        if not begun and list_checkpoints(self.path):
+            raise ConfigError(
+                f"{self.path} holds checkpoints but no recipe.json that says of what; put it back, start over with "
+                "--fresh (deletes them), or choose another name"
+            )
+        if not begun and resume is True:
+            raise ConfigError(
+                f"{self.path}: there is no run to resume; check `name` and `save.dir`, or leave --resume out to begin "
+                "one (--auto-resume does either)"
+            )
+        if begun and not resume:
+            raise ConfigError(
+                f"{self.path} holds a run ({self.progress()}); go on with --resume, start over with --fresh "
+                "(deletes it), or choose another name"
+            )
+        if begun:
+            self._check_same()
+            self._check_model()
+
+    def begin(self, *, resume: bool | Literal["auto"], fresh: bool) -> None:
+        """Take the folder for this run; fails as `check` does."""
+        self.check(resume=resume, fresh=fresh)
         remove_temporary(self.path)
         remove_temporary(self.path / "checkpoints")
         remove_temporary(self.path / "rollouts")
         if fresh:
             remove_entries(self.path, "*", keep="LOCK")
         if (self.path / "recipe.json").exists():
-            if not resume:
-                raise ConfigError(
-                    f"{self.path} holds a run ({self._progress()}); go on with --resume, start over with --fresh "
-                    "(deletes it), or choose another name"
-                )
-            self._check_same()
             (self.path / "FAILED.json").unlink(missing_ok=True)
+            if self._steps_before() != self.prepared.steps:
+                write_json(self.path / "recipe.json", self.prepared.recipe.to_dict())
+                (self.path / "DONE.json").unlink(missing_ok=True)
         else:
             write_json(self.path / "env.json", environment())
             allowed = dict(self.prepared.evaluation_only)
@@ -73,16 +104,54 @@ class RunState:
             # Last: a folder with a recipe.json has all the others.
             write_json(self.path / "recipe.json", self.prepared.recipe.to_dict())
 
+    def info(self) -> dict[str, Any]:
+        """Return what a checkpoint records of the run that it belongs to."""
+        return {
+            "recipe": self.prepared.recipe.science(),
+            "data": self.prepared.data_identity,
+            "model": dict(self.model_identity),
+        }
+
+    def check_checkpoint(self, found: Checkpoint | None) -> None:
+        """Refuse a checkpoint of another run, and a start from step 0 where there was one.
+
+        Raises:
+            CheckpointError: what the checkpoint records is not this run, or there is none although one was saved.
+        """
+        saved, self._found = self.last_saved(), found
+        if found is None and saved:
+            raise CheckpointError(
+                f"{self.path}: the checkpoint of step {saved} is gone, and there is no other; put one back, or start "
+                "over with --fresh"
+            )
+        self._check_found()
+        if found is not None and found.step < saved:
+            log.warning("%s: the checkpoint of step %d is gone; going on from step %d", self.path, saved, found.step)
+
+    def _check_found(self) -> None:
+        changed = _changes(self._found.info, self.info()) if self._found else []
+        if changed and self._found:
+            raise CheckpointError(
+                "\n  ".join([f"{self._found.path}: this checkpoint is of another run:", *changed])
+                + "\nput this run's own back, or start over with --fresh"
+            )
+
     def check_teacher(self, fingerprint: str) -> None:
-        """Record the teacher's fingerprint, or compare it with the one on record.
+        """Record the teacher's fingerprint, or compare it with the one on record, in a checkpoint's manifest too.
 
         Raises:
             CheckpointError: the teacher's weights, or the base model's, are not those the run began with.
         """
         self.model_identity["teacher"] = fingerprint
+        self._check_model()
+        self._check_found()
+        if not (self.path / "model.json").exists():
+            write_json(self.path / "model.json", self.model_identity)
+
+    def _check_model(self) -> None:
+        """Compare what is known of the model so far with what is on record."""
         file = self.path / "model.json"
         if not file.exists():
-            write_json(file, self.model_identity)
             return
         before = json.loads(file.read_text(encoding="utf-8"))
         changed = [key for key, value in self.model_identity.items() if before.get(key) != value]
@@ -114,25 +183,38 @@ class RunState:
         """Return whether the run reached its last step and published its adapter."""
         return (self.path / "DONE.json").exists() and (self.path / "adapter").is_dir()
 
+    def last_saved(self) -> int:
+        """Return the step of the newest checkpoint that was ever written, 0 where none was."""
+        steps = [0]
+        for name, key in (("SAVED.json", "step"), ("DONE.json", "steps")):
+            if (self.path / name).exists():
+                steps.append(json.loads((self.path / name).read_text(encoding="utf-8"))[key])
+        return max(steps)
+
+    def saved(self, step: int) -> None:
+        """Record that there is a checkpoint of this step."""
+        if step > self.last_saved():
+            write_json(self.path / "SAVED.json", {"step": step})
+
     def done(self, steps: int) -> None:
         """Record that the run reached its end."""
         write_json(self.path / "DONE.json", {"steps": steps})
 
-    def failed(self, error: UnswayedError) -> None:
+    def failed(self, error: Exception) -> None:
         """Record why the run stopped; the error itself is what the user sees, so a full disk here changes nothing."""
         try:
             write_json(
                 self.path / "FAILED.json",
-                {"error": type(error).__name__, "exit_code": error.exit_code, "message": str(error)},
+                {"error": type(error).__name__, "exit_code": getattr(error, "exit_code", 1), "message": str(error)},
             )
         except OSError as second:
             log.warning("%s cannot be written: %s", self.path / "FAILED.json", second)
 
     def _check_same(self) -> None:
-        before = Recipe.from_dict(
-            json.loads((self.path / "recipe.json").read_text(encoding="utf-8")), where=str(self.path / "recipe.json")
-        )
+        before = self._recipe_before()
         changed = self.prepared.recipe.difference(before.science())
+        if changed and set(changed) <= set(self._length_changes(before)):
+            changed = self._why_not_longer(before, changed)
         if changed:
             raise ConfigError(
                 f"{self.path}: this recipe is another experiment than the run it would go on with:\n  "
@@ -153,11 +235,51 @@ class RunState:
         if data != self.prepared.data_identity:
             raise DataError(changed_data(self.prepared.recipe.data.train, self.path, data, self.prepared.data_identity))
 
-    def _progress(self) -> str:
+    def _recipe_before(self) -> Recipe:
+        file = self.path / "recipe.json"
+        return Recipe.from_dict(json.loads(file.read_text(encoding="utf-8")), where=str(file))
+
+    def _steps_before(self) -> int:
+        return count_steps(self._recipe_before().train, len(self.prepared.pairs))
+
+    def _length_changes(self, before: Recipe) -> list[str]:
+        """Return how the run's length differs from what it was begun with, as `Recipe.difference` words it."""
+        mine = self.prepared.recipe
+        return mine.difference({**mine.science(), **{key: before.science()[key] for key in LENGTH}})
+
+    def _why_not_longer(self, before: Recipe, changed: list[str]) -> list[str]:
+        """Return why the run cannot go on to another number of steps as if it had been begun so; empty where it can."""
+        optim, longer = self.prepared.recipe.optim, self.prepared.steps >= self._steps_before()
+        same_unit = (before.train.steps is None) == (self.prepared.recipe.train.steps is None)
+        if optim.schedule == "constant" and not optim.warmup_ratio and longer and same_unit:
+            return []
+        if not longer:
+            return [*changed, "a run can grow, not shrink"]
+        if not same_unit:
+            return [*changed, "steps and epochs divide the pairs into steps in different ways"]
+        rates = f"optim.schedule = {optim.schedule!r}, warmup_ratio = {optim.warmup_ratio:g}"
+        return [*changed, f"{rates}: the rates of the steps already taken depend on how many there are in all"]
+
+    def progress(self) -> str:
+        """Return how far the run in this folder is, in words."""
         if self.is_done():
             return "finished"
         found = list_checkpoints(self.path)
         return f"last checkpoint {found[-1].name}" if found else "no checkpoint yet"
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what a checkpoint's record says otherwise than this run, one line each; lengths were compared before."""
+    lines = []
+    for part, values in now.items():
+        theirs = before.get(part, {})
+        keys = sorted(theirs.keys() & values.keys() if part == "recipe" else values.keys())
+        lines += [
+            f"{part}: {key}: was {theirs.get(key)}, now {values[key]}"
+            for key in keys
+            if key not in LENGTH and theirs.get(key) != values[key]
+        ]
+    return lines
 
 
 def environment() -> dict[str, Any]:

@@ -11,11 +11,13 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from unswayed.config.recipe import OptimConfig
 from unswayed.core.errors import DataError, NotFiniteError, OutOfMemoryError
 from unswayed.core.files import write_jsonl
+from unswayed.core.signals import stop_signals
 from unswayed.core.types import SamplingParams
 from unswayed.engine.base import Engine, Learner, Sums
 from unswayed.methods import Collected, Step
@@ -44,18 +46,21 @@ def take_step(
         DataError: no row of the step has a token to train on.
         NotFiniteError: a loss or gradient is NaN or infinite; nothing was updated.
         OutOfMemoryError: one row alone does not fit.
+        Interrupted: a signal came before the first update; nothing was updated.
     """
     recipe, method = prepared.recipe, prepared.method
     policy = engine.policy
     clock = _Clock(waits=world.size > 1)
 
     def collect() -> Collected:
-        found = _fitting(number, engine, lambda: _collect(number, prepared, engine, draws, shares[world.rank]))
+        with stop_signals.discarding():
+            found = _fitting(number, engine, lambda: _collect(number, prepared, engine, draws, shares[world.rank]))
         clock.lap("collect")
         return found
 
     def learn() -> dict[str, Any]:
-        part = _fitting(number, engine, lambda: engine.forward_backward(collected.batch, method.loss, method.view))
+        with nullcontext() if update else stop_signals.discarding():
+            part = _fitting(number, engine, lambda: engine.forward_backward(collected.batch, method.loss, method.view))
         if not math.isfinite(part.total):
             rows = ", ".join(_ids(collected))
             raise NotFiniteError(f"{where}: the loss is {part.total}; {kept}. Rows: {rows}. {state.last_checkpoint()}")
@@ -69,8 +74,6 @@ def take_step(
     clock.wait()
     rollouts = whole["rollouts"]
     drawn = sum(rollout["pair_id"] not in draws for rollout in rollouts)
-    if collected.once and prepared.repeats:
-        draws.add(rollouts)
     lr = learning_rate(recipe.optim, number, prepared.steps)
     sums, norms, learned = Sums(0.0, 0.0, {}), [], []
     for update in range(collected.updates):
@@ -92,6 +95,8 @@ def take_step(
         sums += part
     engine.publish()
     clock.lap("optim")
+    if collected.once and prepared.repeats:
+        draws.add(rollouts)
     return {
         "step": number + 1,
         "loss": sums.total / sums.count,
@@ -113,14 +118,17 @@ def take_step(
 
 
 def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
-    """Return the learning rate of 0-based `step`: linear warm-up, then constant, linear or cosine decay to zero."""
-    if step < optim.warmup_steps:
-        return optim.lr * (step + 1) / optim.warmup_steps
-    left = 1 - (step - optim.warmup_steps) / max(1, steps - optim.warmup_steps)
+    """Return the learning rate of 0-based `step` of `steps`: linear warm-up, then constant, or linear or cosine decay.
+
+    These are the schedules of Transformers: warm-up begins with rate 0, and decay would reach 0 after the last step.
+    """
+    warmup = optim.warmup_steps or math.ceil(steps * optim.warmup_ratio)
+    if step < warmup:
+        return optim.lr * (step / warmup)
     if optim.schedule == "linear":
-        return optim.lr * left
+        return optim.lr * max(0.0, (steps - step) / max(1, steps - warmup))
     if optim.schedule == "cosine":
-        return optim.lr * 0.5 * (1 + math.cos(math.pi * (1 - left)))
+        return optim.lr * (0.5 * (1.0 + math.cos(math.pi * ((step - warmup) / max(1, steps - warmup)))))
     return optim.lr
 
 
@@ -233,4 +241,5 @@ def _rollout_row(rollout: Any) -> Mapping[str, Any]:
         "policy": rollout.policy.name,
         "version": rollout.policy.version,
         "seed": rollout.seed,
+        **({"tempered_logprobs": rollout.tempered_logprobs} if rollout.tempered_logprobs else {}),
     }

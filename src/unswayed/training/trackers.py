@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,23 @@ from typing import Any
 
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import ConfigError
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that are not installed.
+
+    Raises:
+        ConfigError: naming them.
+    """
+    if not names:
+        return
+    from accelerate.tracking import get_available_trackers
+
+    installed = {tracker.value for tracker in get_available_trackers()}
+    if missing := [name for name in names if name not in installed]:
+        raise ConfigError(
+            f"log.trackers: {', '.join(missing)} is not installed; pip install 'unswayed[trackers]', or leave it out"
+        )
 
 
 class Trackers:
@@ -21,18 +38,9 @@ class Trackers:
         if not recipe.log.trackers or not is_main:
             return
         from accelerate import Accelerator
-        from accelerate.tracking import filter_trackers
 
-        try:
-            filter_trackers(list(recipe.log.trackers), path)
-            with _alone():
-                self._accelerator = Accelerator(log_with=list(recipe.log.trackers), project_dir=path, cpu=True)
-            if len(self._accelerator.log_with) < len(recipe.log.trackers):
-                raise ImportError("not installed")
-        except (ImportError, ValueError) as error:
-            raise ConfigError(
-                f"log.trackers = {recipe.log.trackers}: {error}; install it with pip install 'unswayed[trackers]'"
-            ) from error
+        with _alone():
+            self._accelerator = Accelerator(log_with=list(recipe.log.trackers), project_dir=path, cpu=True)
         flat = {key: value for key, value in recipe.science().items() if isinstance(value, int | float | str | bool)}
         self._accelerator.init_trackers(recipe.log.project, config=flat)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from unswayed._version import __version__
 from unswayed.core.errors import ConfigError
-from unswayed.core.files import remove_leftovers, write_json, writing
+from unswayed.core.files import write_json, writing
 from unswayed.core.hashing import hash_file
 from unswayed.core.types import PromptPair
 from unswayed.data.build.manifest import SCHEMA, manifest_of
@@ -47,8 +47,6 @@ def write_parts(
             raise ConfigError(f"{stale[0]} is left from another build and would not belong to this one; remove it")
         if not force and (taken := sorted(str(path) for path in wanted if path.exists())):
             raise ConfigError(f"{', '.join(taken)} exists already; choose another name, or pass --force to replace it")
-        for path in wanted:
-            remove_leftovers(path)
         manifest_path.unlink(missing_ok=True)  # a manifest never stands beside files of another build
         files = {}
         for part, pairs in parts.items():

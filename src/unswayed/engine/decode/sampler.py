@@ -24,11 +24,12 @@ from torch import Tensor, nn
 
 from unswayed.core.errors import ConfigError, NotFiniteError
 from unswayed.core.seeding import uniforms
+from unswayed.core.signals import stop_signals
 from unswayed.core.types import Finish, SamplingParams
 from unswayed.engine.batching import common_prefix
 from unswayed.engine.decode.decodable import attention_windows, kv_bytes
 from unswayed.engine.decode.lean import lean_linears
-from unswayed.engine.decode.sampling_rules import check_params, choose
+from unswayed.engine.decode.sampling_rules import check_params, choose, tempered_logprobs
 from unswayed.engine.decode.slot_cache import SlotCache
 from unswayed.engine.logits import LogitRule, logit_rule
 
@@ -44,11 +45,13 @@ class Draw:
         completion_ids: as sampled; ends with the stop token, once, where `finish` is "stop".
         logprobs: one for each id, under the policy before temperature and truncation, in nats.
         finish: "stop", or "length" where `max_new_tokens` came first.
+        tempered_logprobs: one for each id, at the temperature of the draw; None where that is 0 or 1.
     """
 
     completion_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish: Finish
+    tempered_logprobs: tuple[float, ...] | None = None
 
 
 def sample(
@@ -110,7 +113,8 @@ def sample(
         decoder.run(rows, SlotCache(min(slots, len(rows)), columns))
     draws: list[list[Draw]] = [[] for _ in prompts]
     for row in rows:
-        draws[row.prompt_index].append(Draw(tuple(row.ids), tuple(row.logprobs), row.finish))
+        tempered = None if params.temperature in {0, 1} else tuple(row.tempered)
+        draws[row.prompt_index].append(Draw(tuple(row.ids), tuple(row.logprobs), row.finish, tempered))
     return draws
 
 
@@ -124,6 +128,7 @@ class _Row:
     seed: int
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    tempered: list[float] = field(default_factory=list)
     uniforms: list[float] = field(default_factory=list)
     finish: Finish = "length"
 
@@ -161,6 +166,7 @@ class _Decoder:
         # Refilled by the eighth: a pass for every single free slot would cost more than the idle slot.
         refill = max(1, cache.slots // 8)
         while self.queue or self.live:
+            stop_signals.look()
             if cache.slots - len(self.live) >= refill:
                 while groups := self._next_groups():
                     self._prefill(groups)
@@ -239,7 +245,12 @@ class _Decoder:
         draws = None
         if self.params.temperature:
             draws = torch.tensor([row.uniforms[len(row.ids)] for row in new], dtype=torch.float64, device=self.device)
-        ids, logprobs = (chosen.tolist() for chosen in choose(logits, draws, self.params))
+        ids_B, logprobs_B = choose(logits, draws, self.params)
+        ids, logprobs = ids_B.tolist(), logprobs_B.tolist()
+        if self.params.temperature not in {0, 1}:
+            tempered_B = tempered_logprobs(logits, ids_B, self.params.temperature)
+            for row, tempered in zip(new, tempered_B.tolist(), strict=True):
+                row.tempered.append(tempered)
         # From the last to the first: the row that fills a freed slot is then always one already seen.
         for index in reversed(range(first, len(self.live))):
             row, token, logprob = self.live[index], ids[index - first], logprobs[index - first]

@@ -70,10 +70,20 @@ def choose(logits_BV: Tensor, uniforms_B: Tensor | None, params: SamplingParams)
         if params.top_k or params.top_p < 1:
             weights_BV = truncate(weights_BV, params.top_k, params.top_p)
         ids_B = invert(weights_BV, uniforms_B)
-    # The probability of the top token is at least 1/V, so the normaliser is found without underflow.
-    log_normaliser_B = top_B.double() - policy_BV.amax(dim=-1).double().log()
-    logprobs_B = logits_BV.gather(-1, ids_B[:, None])[:, 0].double() - log_normaliser_B
+    logprobs_B = _logprobs(logits_BV, policy_BV, ids_B)
     return ids_B, logprobs_B.masked_fill(~logits_BV.amin(dim=-1).isfinite(), math.nan)
+
+
+def tempered_logprobs(logits_BV: Tensor, ids_B: Tensor, temperature: float) -> Tensor:
+    """Return float64 log-probabilities of given tokens under softmax(logits / temperature), in nats."""
+    scaled_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32)) / temperature
+    return _logprobs(scaled_BV, torch.softmax(scaled_BV, dim=-1), ids_B)
+
+
+def _logprobs(logits_BV: Tensor, policy_BV: Tensor, ids_B: Tensor) -> Tensor:
+    # The probability of the top token is at least 1/V, so the normaliser is found without underflow.
+    log_normaliser_B = logits_BV.amax(dim=-1).double() - policy_BV.amax(dim=-1).double().log()
+    return logits_BV.gather(-1, ids_B[:, None])[:, 0].double() - log_normaliser_B
 
 
 def invert(weights_BV: Tensor, uniforms_B: Tensor) -> Tensor:

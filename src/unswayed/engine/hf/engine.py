@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from unswayed.core.errors import CheckpointError, ConfigError, NotFiniteError, OutOfMemoryError
 from unswayed.core.seeding import seed_at
+from unswayed.core.signals import stop_signals
 from unswayed.core.types import PairedBatch, PolicyRef, Rollout, SamplingParams
 from unswayed.engine.base import Loss, Role, Scored, Sums, View
 from unswayed.engine.batching import micro_batches
@@ -153,7 +154,16 @@ class HFEngine:
             )
         return [
             [
-                Rollout(pair_id, tuple(prompt), draw.completion_ids, draw.logprobs, draw.finish, policy, seed)
+                Rollout(
+                    pair_id,
+                    tuple(prompt),
+                    draw.completion_ids,
+                    draw.logprobs,
+                    draw.finish,
+                    policy,
+                    seed,
+                    draw.tempered_logprobs,
+                )
                 for draw, seed in zip(draws, row_seeds, strict=True)
             ]
             for pair_id, prompt, draws, row_seeds in zip(pair_ids, prompts, drawn, seeds, strict=True)
@@ -300,12 +310,18 @@ class HFEngine:
     # ---- inner parts
 
     def _micro_batches(self, batch: PairedBatch, role: Role) -> Iterator[list[int]]:
-        """Yield rows in groups. Equal prompts on both sides give equal groups, and so equal rounding."""
+        """Yield rows in groups. Equal prompts on both sides give equal groups, and so equal rounding.
+
+        Raises:
+            Interrupted: a signal came, in work that can be thrown away.
+        """
         prompts = _prompts(batch, role)
         lengths = [len(prompt) + len(row.completion_ids) for prompt, row in zip(prompts, batch.rows, strict=True)]
         ways = self.ways[role]
         alone = not (ways.padded or (ways.packed and self.share_prefix))
-        return micro_batches(lengths, 1 if alone else self.micro_batch, prompts)
+        for index in micro_batches(lengths, 1 if alone else self.micro_batch, prompts):
+            stop_signals.look()
+            yield index
 
     def _forward(self, model: PreTrainedModel, batch: PairedBatch, role: Role, view: View) -> Scored:
         prompts = _prompts(batch, role)

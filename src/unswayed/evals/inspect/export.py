@@ -41,7 +41,7 @@ from unswayed.evals.results import EVAL, RESULTS, Result
 
 EXTENSION = ".eval"
 SCORE = "answer"
-_STOP = {"length": "max_tokens", "stop": "stop"}
+_STOP = {"length": "max_tokens", "stop": "stop", "failed": "unknown"}
 # What a record says besides; where texts are left out, only what can hold none of them.
 _BESIDES = ("condition", "twin", "broken", "slice", "parts", "finish", "tokens", "prompt_tokens")
 _WITH_TEXT = ("hinted", "choices", "judged")

@@ -1,6 +1,7 @@
 """Every metric by name; one file for each axis. Importing this package registers them."""
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.plugins import load_installed
 from unswayed.evals.metrics import capability, consistency, health, jailbreak, safety_awareness, sycophancy
 from unswayed.evals.metrics.base import METRICS, Metric
 from unswayed.evals.metrics.health import HEALTH
@@ -25,6 +26,8 @@ def metric(name: str) -> Metric:
     Raises:
         ConfigError: there is none; the message lists what there is.
     """
+    if name not in METRICS:
+        load_installed()
     if name not in METRICS:
         raise ConfigError(f"no metric {name!r}; there are {', '.join(sorted(METRICS))}")
     return METRICS[name]

@@ -1,6 +1,7 @@
 """What a metric is, and where all of them are found by name.
 
-A value is None where the completion, or its twin's, is unscored; such samples are counted and never given a value.
+A value is None where the completion, or its twin's, is unscored; such samples are counted and never given a value. A
+completion that a server failed to give has no value in any metric.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ class Metric:
         """Return the metric's value by record, or by (group, 0) for a metric over groups, in the records' order."""
         if self.value is not None:
             return {
-                record.key: self.value(record, records.get((record.twin, record.draw))) for record in self.over(records)
+                record.key: None
+                if record.finish == "failed"
+                else self.value(record, records.get((record.twin, record.draw)))
+                for record in self.over(records)
             }
         if self.joint_value is not None:
             asked = self.over(records)

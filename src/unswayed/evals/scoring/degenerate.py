@@ -28,8 +28,9 @@ def degenerate(records: Sequence[Record]) -> tuple[str, ...]:
     """Return in which ways the completions are degenerate: `constant`, `echo`, `empty`, `refused`, `repetition`,
     `unknown` (replies that give none of the known answers)."""
     found: set[str] = set()
-    for condition in {record.condition for record in records}:
-        part = [record for record in records if record.condition == condition]
+    given = [record for record in records if record.finish != "failed"]
+    for condition in {record.condition for record in given}:
+        part = [record for record in given if record.condition == condition]
         broken = Counter(record.broken for record in part if record.broken)
         found |= {kind for kind, count in broken.items() if count > BROKEN_SHARE * len(part)}
         unread = {

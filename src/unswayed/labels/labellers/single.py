@@ -6,8 +6,9 @@ self_distillation   one draw from the whole policy (T = 1, nothing cut away), ke
 
                         E_{y~π}[∇ log π(y|x)] = 0
 
-                    so on exact draws, with the loss on the response alone and no filter, the expected first update is
-                    zero. Blank and truncated draws are part of the distribution and stay labels.
+                    so on exact draws, with the loss on the response alone and no filter, the expected first gradient of
+                    the loss summed over tokens is zero; divided by the step's own number of tokens, which is drawn
+                    too, it is not. Blank and truncated draws are part of the distribution and stay labels.
 """
 
 from __future__ import annotations

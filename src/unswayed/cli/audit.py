@@ -1,0 +1,184 @@
+"""`unswayed audit`: what changed between two models, in a form that a reviewer signs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from unswayed.cli.audit_decompose import decompose
+from unswayed.cli.options import Json, print_json
+from unswayed.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unswayed.audit.run import Audit
+
+_RUN = "run"
+
+
+class _RunByDefault(TyperGroup):
+    """`unswayed audit BEFORE AFTER` is `unswayed audit run BEFORE AFTER`."""
+
+    default = _RUN
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command before words that name none."""
+        if args and args[0] not in {*self.commands, "--help", "-h"}:
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Audit what changed between two models: `unswayed audit BEFORE AFTER`, or one of the commands below.",
+)
+
+app.command("decompose")(decompose)
+
+
+@app.command(_RUN)
+def run(
+    before: Annotated[str, typer.Argument(help="A folder of `unswayed eval`, or a file of completions of any tool.")],
+    after: Annotated[str, typer.Argument(help="The same of the other model, on the same prompts.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the bundle; without one nothing is kept.")
+    ] = None,
+    plan: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML with an \\[audit] table.")] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="A rule of `unswayed rules`, for rows that carry no outcome of their own.")
+    ] = None,
+    trait: Annotated[
+        str | None, typer.Option(help="Which value of rule or judge is the trait: found, or missing.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="A judge as in `unswayed judge check`, for such rows.")
+    ] = None,
+    rubric: Annotated[str | None, typer.Option(help="What the judge judges by.")] = None,
+    eps: Annotated[float | None, typer.Option(help="The change of a rate that matters; by default 0.05.")] = None,
+    looks: Annotated[int | None, typer.Option(min=1, help="How often AFTER was evaluated on these prompts.")] = None,
+    replicate: Annotated[
+        Path | None, typer.Option(metavar="BEFORE2", help="BEFORE once more, from other seeds: the noise floor.")
+    ] = None,
+    parity: Annotated[
+        Path | None, typer.Option(metavar="AFTER2", help="AFTER once more by another path: merged, another engine.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="People's labels: a table with arm, id and human.")
+    ] = None,
+    inputs: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Input of OpenAI's batch API; may be given twice.")
+    ] = None,
+    scorer: Annotated[str | None, typer.Option(help="Of Inspect's scorers, the one that counts.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(metavar="SECTION", help="Switch a section off; repeatable.")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="VERDICT", help="A verdict that ends with 0, e.g. suppressed.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Count another look at the prompts of this folder.")] = False,
+    show_sensitive: Annotated[
+        bool, typer.Option("--show-sensitive", help="Show the texts of suites marked as sensitive.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of every draw.")] = None,
+    json: Json = False,
+) -> None:
+    """Audit two arms. Ends with 0 where nothing was found, 10 with a finding, 11 where something is undecided.
+
+    Example: unswayed audit before.jsonl after.jsonl --rule refusal -o audits/two-files
+    """
+    from unswayed.audit.run import audit
+
+    found = audit(
+        before, after,
+        plan=plan, out=out, judge=_judge(judge, rubric), replicate=replicate, parity=parity, labels=labels,
+        inputs=inputs or (), scorer=scorer, skip=skip or (), again=again, show_sensitive=show_sensitive,
+        rule=rule, trait=trait, rubric=rubric, eps=eps, looks=looks, seed=seed,
+    )  # fmt: skip
+    if json:
+        print_json(found.content)
+    else:
+        _print(found)
+    raise typer.Exit(found.exit_code(_allowed(allow or ())))
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A bundle that `unswayed audit -o` wrote.")], json: Json = False
+) -> None:
+    """Recompute a bundle from its replies and compare every byte; ends with 10 where something differs.
+
+    Example: unswayed audit verify audits/two-files
+    """
+    from unswayed.audit.verify import verify as check
+    from unswayed.core.printable import printable
+
+    checks = check(folder)
+    holds = all(one.holds is not False for one in checks)
+    if json:
+        print_json(
+            {"holds": holds, "checks": [{"name": one.name, "holds": one.holds, "said": one.said} for one in checks]}
+        )
+    else:
+        for one in checks:
+            state = {True: "holds", False: "DIFFERS", None: "not compared"}[one.holds]
+            typer.echo(printable(f"{one.name:<10}{state:<14}{one.said}", newlines=False))
+    if not holds:
+        raise typer.Exit(10)
+
+
+def _judge(spec: str | None, rubric: str | None) -> Any:
+    if spec is None:
+        return None
+    from unswayed.judges.build import build_judge, default_cache
+
+    if rubric is None:
+        raise ConfigError("a judge judges by a rubric: name one with --rubric")
+    return build_judge(spec, cache=None if spec == "rule" else default_cache())
+
+
+def _allowed(names: Sequence[str]) -> list[str]:
+    known = ("AMPLIFIED", "SUPPRESSED", "CONFOUNDED", "UNDECIDED")
+    wrong = [name for name in names if name.upper() not in known]
+    if wrong:
+        raise ConfigError(f"--allow {', '.join(wrong)}: no verdict; there are {', '.join(known)}")
+    return [name.upper() for name in names]
+
+
+_STYLES = {
+    "AMPLIFIED": "bold red",
+    "CONFOUNDED": "bold yellow",
+    "UNDECIDED": "yellow",
+    "SUPPRESSED": "green",
+    "NEUTRAL": "dim",
+}
+
+
+def _print(found: Audit) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from unswayed.core.printable import printable
+    from unswayed.report.numbers import change, size, span
+
+    console = Console(highlight=False)
+
+    def say(text: str, style: str = "") -> None:
+        console.print(Text(printable(text, newlines=False), style=style), soft_wrap=True)
+
+    for one in found.verdicts:
+        low, high = one["interval"] or (None, None)
+        within = f" within {size(one['eps'])}" if one["verdict"] == "NEUTRAL" else ""
+        say(f"{one['verdict']}{within}  {one['behaviour']}", _STYLES[one["verdict"]])
+        lost = f", {one['unscored']:,} replies without an outcome" if one["unscored"] else ""
+        say(f"  {change(one['estimate'])} points [{span(low, high, signed=True)}], {one['n']:,} prompts{lost}")
+        say(f"  {one['why']}")
+    off = [section["title"] for section in found.content["sections"].values() if section["status"] == "NOT RUN"]
+    if off:
+        say(f"NOT RUN: {', '.join(off).lower()}", "dim")
+    for line in found.content["given"]["departures"]:
+        say(f"departure from the plan: {line}", "yellow")
+    if found.folder is not None:
+        say(str(found.folder / "audit.html"))
