@@ -65,7 +65,7 @@ def model_identity(folder: Path, revision: str | None) -> str:
     return revision or f"sha256:{hash_weights(folder)}"
 
 
-def changed_data(file: str, folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def changed_data(file: str, folder: object, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Say how pairs differ from those a folder began with, by `sha256` of their bytes and what the model reads."""
     what = f"{file} is not what {folder} began with (SHA-256 was {before.get('sha256')}, now {now['sha256']})"
     if before.get("sha256") == now["sha256"]:
@@ -74,5 +74,5 @@ def changed_data(file: str, folder: Path, before: Mapping[str, Any], now: Mappin
             "the tokenizer, the chat template or a template value has changed"
         )
         if before.get("anchors") != now.get("anchors"):
-            what = f"the anchors beside {file} are not those that {folder} began with"
+            what = f"data.anchors is not what {folder} began with"
     return f"{what}; restore it, or choose another name"

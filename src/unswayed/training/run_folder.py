@@ -233,7 +233,11 @@ class RunState:
         data = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         data.pop(ALLOWED, None)  # recognised by what lies on this machine; the bytes are what must be the same
         if data != self.prepared.data_identity:
-            raise DataError(changed_data(self.prepared.recipe.data.train, self.path, data, self.prepared.data_identity))
+            raise DataError(
+                changed_data(
+                    self.prepared.recipe.data.train, f"the run in {self.path}", data, self.prepared.data_identity
+                )
+            )
 
     def _recipe_before(self) -> Recipe:
         file = self.path / "recipe.json"
