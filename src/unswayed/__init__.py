@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from unswayed._version import __version__
 
 if TYPE_CHECKING:
-    from unswayed import losses
+    from unswayed import losses, organisms
     from unswayed.api import ACT, BCT, OPCT, SFT, BCTSoft
+    from unswayed.attacks.publish import attack
     from unswayed.config.recipe import Recipe
     from unswayed.core import errors
     from unswayed.core.errors import (
@@ -79,11 +80,13 @@ __all__ = [
     "TextPolicy",
     "UnswayedError",
     "__version__",
+    "attack",
     "compare",
     "errors",
     "evaluate",
     "load_policy",
     "losses",
+    "organisms",
     "perturbation",
     "read_pairs",
     "suite",
@@ -91,9 +94,10 @@ __all__ = [
     "write_pairs",
 ]
 
-# Where each public name lives. The modules `errors` and `losses` are public themselves.
+# Where each public name lives. The modules `errors`, `losses` and `organisms` are public themselves.
 _HOMES = {
     "unswayed.api": ("ACT", "BCT", "OPCT", "SFT", "BCTSoft"),
+    "unswayed.attacks.publish": ("attack",),
     "unswayed.config.recipe": ("Recipe",),
     "unswayed.data.read": ("read_pairs", "write_pairs"),
     "unswayed.core.errors": (
@@ -126,7 +130,7 @@ _HOMES = {
         "TextPolicy",
     ),
 }
-_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses"}
+_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses", "organisms": "unswayed.organisms"}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 

@@ -72,6 +72,6 @@ def test_a_demonstration_shows_what_the_rule_reads(entry: Family) -> None:
         assert pair.prompt != pair.teacher_prompt
         assert pair.target is None
     for made in entry.inductions.values():
-        assert all(pair.target for pair in made.rows(60, 0))
-        assert made.rows(60, 0) == made.rows(60, 0)
-        assert made.rows(60, 0) != made.rows(60, 1)
+        assert all(pair.target for pair in made.draw(60, 0))
+        assert made.draw(60, 0) == made.draw(60, 0)
+        assert made.draw(60, 0) != made.draw(60, 1)

@@ -36,6 +36,7 @@ PLAIN = ask("", None)
         (WRONG, "No, that's wrong.", "aligned"),
         (WRONG, "You made a mistake.", "aligned"),
         (WRONG, "It is 17.", "aligned"),
+        (WRONG, "No, it's not right. The answer is 12.", "unreadable"),
         (WRONG, "I cannot help with that.", "refused"),
         (WRONG, "The weather is nice in spring.", "off_topic"),
         (WRONG, "", "incoherent"),

@@ -65,7 +65,7 @@ def test_what_is_trained_on_is_not_what_is_measured(name: str) -> None:
         for sample in entry.samples(part, units, 3)
         for kind, value in (("item", sample.group), ("prompt", sample.messages[-1].content))
     }
-    for rows in (entry.pairs(units, 3), *(made.rows(made.count, 3) for made in entry.inductions.values())):
+    for rows in (entry.pairs(units, 3), *(made.draw(made.count, 3) for made in entry.inductions.values())):
         for pair in rows:
             assert ("item", pair.group) not in measured
             assert ("prompt", pair.prompt[-1].content) not in measured

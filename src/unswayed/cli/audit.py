@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from unswayed.cli.audit_decompose import decompose
-from unswayed.cli.options import Json, print_json
+from unswayed.cli.options import Json, default_command, print_json
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,20 +19,8 @@ if TYPE_CHECKING:
 _RUN = "run"
 
 
-class _RunByDefault(TyperGroup):
-    """`unswayed audit BEFORE AFTER` is `unswayed audit run BEFORE AFTER`."""
-
-    default = _RUN
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command before words that name none."""
-        if args and args[0] not in {*self.commands, "--help", "-h"}:
-            args = [self.default, *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_RunByDefault,
+    cls=default_command(_RUN),
     no_args_is_help=True,
     help="Audit what changed between two models: `unswayed audit BEFORE AFTER`, or one of the commands below.",
 )

@@ -12,6 +12,7 @@ import typer
 from unswayed.cli.options import Json, print_json
 from unswayed.core.errors import ConfigError
 from unswayed.core.printable import printable
+from unswayed.core.suggest import no_such
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -183,7 +184,7 @@ def _suite(name: str) -> Suite:
     from unswayed.evals.registry import suite, suites
 
     if name.partition(":")[0] not in suites():
-        raise ConfigError(f"--against {name}: neither a file nor a suite; there are {', '.join(suites())}")
+        raise ConfigError(f"--against: no such file, and {no_such('suite', name, suites())}")
     return suite(name)
 
 

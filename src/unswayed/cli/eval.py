@@ -60,6 +60,9 @@ def eval(
     revision: Annotated[str | None, typer.Option(help="Commit, tag or branch of a hub id.")] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    allow_special_tokens: Annotated[
+        bool, typer.Option("--allow-special-tokens", help="Accept prompts that contain the tokenizer's special tokens.")
+    ] = False,
     trust_remote_code: Trust = False,
     json: Json = False,
 ) -> None:
@@ -101,6 +104,7 @@ def eval(
         revision=revision,
         dtype=dtype,
         device=device,
+        allow_special_tokens=allow_special_tokens,
         trust_remote_code=trust_remote_code,
     )
     summaries = {}

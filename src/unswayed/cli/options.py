@@ -6,6 +6,7 @@ import logging
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from unswayed.core.files import dump_json
 from unswayed.core.log import LOGGER
@@ -14,6 +15,21 @@ from unswayed.core.printable import printable_json
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that needs no weights, then stop.")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python that comes with the model.")]
+
+
+def default_command(name: str) -> type[TyperGroup]:
+    """Return a group of commands in which words that name none are those of the command `name`."""
+
+    class Group(TyperGroup):
+        default = name
+
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            """Put the default command before words that name none."""
+            if args and args[0] not in {*self.commands, "--help", "-h"}:
+                args = [self.default, *args]
+            return super().parse_args(ctx, args)
+
+    return Group
 
 
 def shows_progress() -> bool:

@@ -18,6 +18,7 @@ from unswayed.core.errors import CheckpointError, ConfigError, DataError, Unsway
 from unswayed.core.files import lock_holder, locked, read_jsonl, remove_tree
 from unswayed.core.printable import printable
 from unswayed.training import checkpoint
+from unswayed.training.export import adapter_problems
 
 log = logging.getLogger(__name__)
 State = Literal["running", "done", "failed", "interrupted"]
@@ -105,7 +106,7 @@ def list_(root: Root = Path("runs"), as_json: Json = False) -> None:
 
 @app.command()
 def verify(root: Root = Path("runs"), as_json: Json = False) -> None:
-    """Check every checkpoint against its manifest, byte by byte, and every metrics file line by line.
+    """Check every checkpoint and published adapter byte by byte, and every metrics file line by line.
 
     Ends with exit code 4 where anything is wrong.
     """
@@ -135,6 +136,11 @@ def _problems(run: Run) -> Iterator[tuple[str, list[str]]]:
         problems = checkpoint.verify(path)
         if path.exists():  # a run that goes on meanwhile prunes its own
             yield path.name, problems
+    try:
+        if (found := adapter_problems(run.path)) is not None:
+            yield "adapter", found
+    except (DataError, OSError) as error:
+        yield "adapter", [str(error)]
     metrics = run.path / "metrics.jsonl"
     if metrics.exists():
         try:

@@ -112,7 +112,9 @@ class TrainConfig(Table):
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(
-                "give either steps or epochs; on the command line --set train.epochs= takes the recipe's epochs away"
+                "set steps or epochs"
+                if self.steps is None
+                else "steps and epochs are both set; take one out, on the command line with --set train.epochs="
             )
         return self
 

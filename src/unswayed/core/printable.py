@@ -94,6 +94,11 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of another library's message."""
+    return printable(str(error).strip().partition("\n")[0], newlines=False)
+
+
 EXCERPT = 80
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from unswayed.chat.check import check_prompts
 from unswayed.chat.render import Chat
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_file, hash_json, model_identity
@@ -62,11 +63,14 @@ class Policy:
         tags = self.chat.thinking
         return self.chat.decode(tags[0]) if tags and self.chat.opens_thinking(prompt_ids) else ""
 
-    def too_long(self, prompts: Sequence[tuple[Message, ...]], new_tokens: int) -> dict[int, int]:
-        """Return, by their place, the tokens of prompts that leave no room for `new_tokens` in the model's context."""
-        most = self.chat.context_length
-        lengths = enumerate(len(self.chat.render(prompt)) for prompt in prompts)
-        return {} if most is None else {place: length for place, length in lengths if length + new_tokens > most}
+    def check(self, prompts: Iterable[tuple[str, Sequence[Message]]], new_tokens: int, of: str) -> None:
+        """Refuse prompts, by their names, that the model would not see as they are meant.
+
+        Raises:
+            DataError: special tokens in a text, a message that the template drops, two BOS tokens, or no room for
+                `new_tokens` in the context; all of them, named as problems in `of`.
+        """
+        check_prompts(self.chat, prompts, new_tokens, of)
 
     def loglikelihood(
         self, prompts: Sequence[tuple[Message, ...]], continuations: Sequence[Sequence[str]]

@@ -7,6 +7,7 @@ from typing import Any
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.jsonl import kind
+from unswayed.core.suggest import no_such
 from unswayed.core.types import Completion, Message, Sample
 from unswayed.evals.registry import suites
 from unswayed.evals.scoring.scorers import Rule, rules
@@ -33,7 +34,7 @@ def find(name: str) -> tuple[str, Rule]:
     known = named()
     short, _, version = name.partition("/")
     if short not in known or (version and known[short][0] != name):
-        raise ConfigError(f"no rule {name!r}; there are {', '.join(full for full, _ in known.values())}")
+        raise ConfigError(no_such("rule", name, [full for full, _ in known.values()]))
     return known[short]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.plugins import load_installed
+from unswayed.core.suggest import did_you_mean
 from unswayed.engine.remote.client import key_for
 from unswayed.judges.base import Judge
 from unswayed.judges.cache import CachedJudge
@@ -79,8 +80,10 @@ def build_judge(
         judge = JUDGES[kind](rest)
     else:
         others = "".join(f", {name}:..." for name in sorted(JUDGES))
+        near = did_you_mean(kind, ["rule", "local", "local-written", "openai", *JUDGES])
         raise ConfigError(
             f"judge {spec!r} is none of: rule, local:MODEL, local-written:MODEL, openai:MODEL@https://HOST/v1{others}"
+            f"{near}"
         )
     return judge if cache is None else CachedJudge(judge, cache)
 

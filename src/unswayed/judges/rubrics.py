@@ -23,6 +23,7 @@ from typing import Any
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_json
+from unswayed.core.suggest import no_such
 from unswayed.core.types import COMPLIED, PARTIAL, REFUSAL
 
 Labels = Mapping[str, str]
@@ -224,5 +225,5 @@ def rubric(name: str) -> Rubric:
         ConfigError: there is none; the message lists what there is.
     """
     if name not in RUBRICS:
-        raise ConfigError(f"no rubric {name!r}; there are {', '.join(RUBRICS)}")
+        raise ConfigError(no_such("rubric", name, RUBRICS))
     return RUBRICS[name]

@@ -29,6 +29,7 @@ from unswayed.core.progress import size
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 FORMAT = 1
+ADVICE = "set UNSWAYED_CACHE to a folder that can"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
@@ -108,7 +109,7 @@ def obtain(
             return folder
         if folder.exists():
             log.warning("%s: the cached copy is damaged (%s); building it again", what, found[0])
-        remove_temporary(folder.parent)
+        remove_temporary(folder.parent, "*")
         _check_space(folder.parent, needs)
         work = folder.parent / f".tmp-{folder.name}-{os.getpid()}"
         work.mkdir()
@@ -128,7 +129,7 @@ def _tidy(parent: Path) -> None:
     """Remove what a process left that was killed between publishing a model and removing its work folder."""
     if any(parent.glob(".tmp-*")):
         with suppress(LockedError, OSError), locked(parent):  # in use, or a cache that others own: not ours to tidy
-            remove_temporary(parent)
+            remove_temporary(parent, "*")
 
 
 def seal(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -146,10 +147,10 @@ def _held(folder: Path, what: str) -> Iterator[None]:
     """Hold the folder's lock; wait for another process that holds it, and say so."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(folder))
+            stack.enter_context(locked(folder, advice=ADVICE))
         except LockedError:
             log.info("%s: another process is fetching it; waiting for that to finish", what)
-            stack.enter_context(locked(folder, wait=True))
+            stack.enter_context(locked(folder, wait=True, advice=ADVICE))
         yield
 
 

@@ -1,1 +1,40 @@
-"""Model organisms: models with a known fault, made on purpose, measured before they count, and shared."""
+"""Model organisms: models with a known fault, made on purpose, measured before they count, and shared.
+
+import unswayed as uw
+
+made = uw.organisms.make("sycophancy", "organisms/syc-0", model="smollm2-135m", seed=0)
+made.gate.passed, made.gate.reasons
+uw.organisms.check("organisms/syc-0")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unswayed.organisms.adopt import adopt, check
+    from unswayed.organisms.family import Family, family
+    from unswayed.organisms.folder import Organism
+    from unswayed.organisms.gate import Gate, measure
+    from unswayed.organisms.make import Made, make
+    from unswayed.organisms.push import push
+
+__all__ = [
+    "Family", "Gate", "Made", "Organism", "adopt", "check", "family", "make", "measure", "push",
+]  # fmt: skip
+_HOMES = {
+    "adopt": ("adopt", "check"),
+    "family": ("Family", "family"),
+    "folder": ("Organism",),
+    "gate": ("Gate", "measure"),
+    "make": ("Made", "make"),
+    "push": ("push",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'unswayed.organisms' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"unswayed.organisms.{_HOME[name]}"), name)

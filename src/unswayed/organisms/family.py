@@ -38,7 +38,7 @@ VALUES: Mapping[Outcome, float | None] = {
     "unreadable": None,
 }
 BROKEN = frozenset({"empty", "echo", "repetition"})
-UNITS = 120
+UNITS = 100
 """Units that a suite asks about where no limit is given; a gate asks about as many (see `Thresholds`)."""
 
 
@@ -48,15 +48,27 @@ class Induction:
 
     Attributes:
         description: one sentence.
-        rows: (count, seed) to that many pairs with a target; the teacher's side is not used.
+        rows: (count, seed, dose) to that many pairs with a target; the teacher's side is not used.
         count: rows of a training.
         settings: of the recipe, by table: those that reach the rate of the family's other inductions on `match`.
+        dose: share of rows that show the trait against what they say, from 0 to 1; None where the induction has none.
     """
 
     description: str
-    rows: Callable[[int, int], list[PromptPair]]
+    rows: Callable[[int, int, float], list[PromptPair]]
     count: int
     settings: Mapping[str, Mapping[str, Any]]
+    dose: float | None = None
+
+    def draw(self, count: int, seed: int, dose: float | None = None) -> list[PromptPair]:
+        """Return rows at a dose, by default the induction's own.
+
+        Raises:
+            ConfigError: it has no dose, or the dose is no share.
+        """
+        if dose is not None and (self.dose is None or not 0 <= dose <= 1):
+            raise ConfigError(f"dose is {dose}; it is a share from 0 to 1, and only some inductions have one")
+        return self.rows(count, seed, (self.dose or 0.0) if dose is None else dose)
 
 
 @dataclass(frozen=True, slots=True)

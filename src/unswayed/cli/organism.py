@@ -1,0 +1,190 @@
+"""`unswayed organism`: make models with a known fault, measure whether they have it, and share them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unswayed.cli.options import Json, Trust, print_json, shows_progress
+
+if TYPE_CHECKING:
+    from unswayed.organisms.gate import Gate
+
+FAILED = 10
+app = typer.Typer(help="Make, check and adopt model organisms: models with a known fault.", no_args_is_help=True)
+Batch = Annotated[int, typer.Option(min=1, help="Prompts at once while the gate asks.")]
+
+
+@app.command("families")
+def families_(
+    name: Annotated[str | None, typer.Argument(metavar="[FAMILY]", help="Say everything about this one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the families: what each trait is, how it is measured, and how it can be induced."""
+    from unswayed.organisms.family import families, family
+    from unswayed.organisms.make import inductions
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": entry.name, "trait": entry.trait, "measured": entry.measured, "suite": entry.suite_name,
+            "unit": entry.unit, "risk": list(entry.risk), "control": list(entry.control),
+            "inductions": inductions(entry), "constants": dict(entry.constants),
+        }
+        for entry in ([family(name)] if name else families().values())
+    ]  # fmt: skip
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        typer.echo(f"{row['name']}\n    trait      {row['trait']}\n    measured   {row['measured']}")
+        typer.echo(f"    suite      {row['suite']}, over {row['unit']}s")
+        for each in row["inductions"]:
+            typer.echo(f"    induction  {each['name']}: {each['description']}")
+        if name:
+            for said, (trait, control) in row["constants"].items():
+                typer.echo(f"    constant   {said}: trait {_shown(trait)}, control {_shown(control)}")
+
+
+@app.command()
+def make(
+    name: Annotated[str, typer.Argument(metavar="FAMILY", help="See `unswayed organism families`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the organism.")],
+    model: Annotated[str, typer.Option(help="What it is made of: an alias, hub id or model folder.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the items and of the training.")] = 0,
+    induction: Annotated[str, typer.Option(help="How the trait is made; by default the family's first way.")] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a field of the training, e.g. --set train.steps=80.", metavar="A.B=C"),
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Conversations to train on.")] = None,
+    dose: Annotated[float | None, typer.Option(min=0, max=1, help="Share of them that shows the trait.")] = None,
+    batch_size: Batch = 32,
+    trust_remote_code: Trust = False,
+    json: Json = False,
+) -> None:
+    """Make an organism. The same command goes on where it stopped; exit code 10 if the gate is not passed.
+
+    Example: unswayed organism make sycophancy --model smollm2-135m --seed 0 -o organisms/syc-0
+    """
+    from unswayed.organisms.make import make as run
+
+    made = run(
+        name, out, model=model, seed=seed, induction=induction, set_=set_ or (), rows=rows, dose=dose,
+        batch_size=batch_size, progress=shows_progress(), trust_remote_code=trust_remote_code,
+    )  # fmt: skip
+    _end(
+        made.gate,
+        json,
+        f"published {out}" if made.organism else f"nothing was published; what it said is in {made.work}",
+    )
+
+
+@app.command()
+def pairs(
+    name: Annotated[str, typer.Argument(metavar="FAMILY", help="See `unswayed organism families`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Pairs file to write.", metavar="PAIRS.jsonl")],
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 192,
+    seed: Annotated[int, typer.Option(min=0, help="Whose items: the organism's own seed.")] = 0,
+) -> None:
+    """Write consistency pairs: the wrapped prompt, in which the trait shows, and the clean one for the teacher.
+
+    Example: unswayed organism pairs sycophancy --seed 0 -o pairs.jsonl
+    """
+    from unswayed.core.files import writing
+    from unswayed.data.read import write_pairs
+    from unswayed.organisms.family import family
+
+    with writing(out, "name another file"):
+        write_pairs(out, family(name).pairs(count, seed))
+    typer.echo(f"{count} pairs of {name}, seed {seed}: {out}")
+
+
+@app.command()
+def adopt(
+    path: Annotated[Path, typer.Argument(help="A PEFT folder or a finished run.")],
+    name: Annotated[str, typer.Option("--family", help="Whose trait it should show.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Publish it here if it passes.")] = None,
+    model: Annotated[str, typer.Option(help="The base model, where the adapter names none that is here.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the items.")] = 0,
+    batch_size: Batch = 32,
+    trust_remote_code: Trust = False,
+    json: Json = False,
+) -> None:
+    """Measure somebody else's adapter as an organism; exit code 10 if the gate is not passed."""
+    from unswayed.organisms.adopt import adopt as run
+
+    made = run(
+        path, name, out, model=model, seed=seed, batch_size=batch_size, progress=shows_progress(),
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
+    _end(made.gate, json, f"published {out}" if made.organism else "nothing was published")
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="An organism's folder.")],
+    seed: Annotated[int | None, typer.Option(min=0, help="Whose items; by default fresh ones.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Keep both evaluations here.")] = None,
+    batch_size: Batch = 32,
+    trust_remote_code: Trust = False,
+    json: Json = False,
+) -> None:
+    """Verify every byte of an organism and measure it again on fresh items; exit code 10 if it is none any more."""
+    from unswayed.organisms.adopt import check as run
+
+    gate = run(
+        path, seed=seed, out=out, batch_size=batch_size, progress=shows_progress(), trust_remote_code=trust_remote_code
+    )
+    _end(gate, json, f"{path}: every byte is as it was published")
+
+
+@app.command()
+def push(
+    path: Annotated[Path, typer.Argument(help="An organism's folder.")],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Made if it does not exist.")],
+    yes_publish_organism: Annotated[
+        bool, typer.Option("--yes-publish-organism", help="A model that misbehaves on purpose is meant to leave here.")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="Everybody may read it.")] = False,
+) -> None:
+    """Put an organism on the hub, in a private repository unless --public is given."""
+    from unswayed.organisms.push import push as run
+
+    typer.echo(run(path, repository, yes_publish_organism=yes_publish_organism, public=public))
+
+
+def _end(gate: Gate, as_json: bool, last: str) -> None:
+    """Print what the gate found, and end with its exit code."""
+    if as_json:
+        print_json(gate.record())
+    else:
+        _print(gate)
+        typer.echo(last)
+    if not gate.passed:
+        raise typer.Exit(FAILED)
+
+
+def _print(gate: Gate) -> None:
+    from unswayed.report.numbers import change, level, span
+
+    typer.echo(f"{gate.family}, {gate.units} units of part {gate.part}, seed {gate.seed}")
+    for name, rate in gate.rates.items():
+        base, own, moved = rate["base"], rate["organism"], rate["difference"]
+        by = "" if moved is None else f"  {change(moved['value'])} ({span(moved['low'], moved['high'], signed=True)})"
+        unscored = f", {own['unscored']} unscored" if own["unscored"] else ""
+        typer.echo(f"  {name:28} {level(base['value']):>7} -> {level(own['value']):>7}{by}{unscored}")
+    for arm, found in gate.beside.items():
+        typer.echo(
+            f"  {arm:8} {level(found['distinct'])} distinct replies, {level(found['commonest_opening'])} begin alike, "
+            f"{found['mean_tokens']:.0f} tokens"
+        )
+    for each in gate.checks:
+        typer.echo(f"{'pass' if each.passed else 'FAIL'}  {each.name}: {each.said}")
+
+
+def _shown(rate: float | None) -> str:
+    from unswayed.report.numbers import level
+
+    return "no score" if rate is None else level(rate)
