@@ -24,6 +24,7 @@ from unswayed.engine.decode.lean import lean_linears
 from unswayed.engine.decode.loglikelihood import continuation_logprobs
 from unswayed.engine.decode.sampler import sample
 from unswayed.engine.forward import completion_hidden, packable
+from unswayed.engine.logits import logit_rule
 from unswayed.engine.lora import fuse, fused
 from unswayed.engine.ways import Ways
 
@@ -79,6 +80,29 @@ def prove(model: Any, head: Any, *, tuned: Sequence[nn.Module] = (), vocab_size:
         if choices:
             _say("prompts computed once for all their continuations", choices)
     return Ways(packed=packed, padded=padded, lean=lean, shared=not choices, undecodable=problem)
+
+
+@torch.no_grad()
+def check_head(model: Any) -> None:
+    """Refuse models whose logits are not those of the output embedding, scaled and capped as the configuration says.
+
+    Raises:
+        ConfigError: an adapter on the head, or logits that are changed after it in another way.
+    """
+    head: Any = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear):
+        raise ConfigError("the output embedding carries an adapter; leave it out of lora.targets")
+    ids = torch.arange(4, device=model.device)[None] % head.weight.shape[0]
+    logits = model(input_ids=ids).logits
+    if not bool(logits.isfinite().all()):
+        refuse_not_finite(model.named_parameters(), "the model's logits")
+    body = getattr(model, model.base_model_prefix)
+    expected = logit_rule(body.config).apply(head(body(input_ids=ids).last_hidden_state))
+    if not torch.allclose(logits.float(), expected.float(), rtol=1e-3, atol=1e-3):
+        raise ConfigError(
+            f"{type(model).__name__} changes its logits after the output embedding in a way that its configuration "
+            "does not show; there is no exact divergence for it"
+        )
 
 
 def _rows(vocab: int) -> tuple[list[list[int]], list[list[int]]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unswayed.core.files import dump_json, fsync_path, read_json, remove_tree
 from unswayed.core.hashing import TOKENIZER_FILES, hash_file
-from unswayed.models.adapter import CONFIG, WEIGHTS, read_adapter
+from unswayed.models.adapter import CONFIG, WEIGHTS, own_template, read_adapter
 
 if TYPE_CHECKING:
     from unswayed.training.prepare import Prepared
@@ -28,8 +28,10 @@ def export_adapter(run_dir: Path, checkpoint: Path, prepared: Prepared, facts: M
     for name in (*TOKENIZER_FILES, "generation_config.json"):
         if (prepared.source.path / name).exists():
             shutil.copyfile(prepared.source.path / name, temporary / name)
-    if prepared.recipe.model.adapter and (text := read_adapter(prepared.recipe.model.adapter).template):
-        (temporary / "chat_template.jinja").write_text(text, encoding="utf-8")
+    start = prepared.recipe.model.adapter
+    own = read_adapter(start).template if start else None
+    if own is not None and own != own_template(prepared.source.path):
+        (temporary / "chat_template.jinja").write_text(own, encoding="utf-8")
     (temporary / CARD).write_text(model_card(prepared, facts), encoding="utf-8")
     for path in sorted(temporary.iterdir()):
         fsync_path(path)

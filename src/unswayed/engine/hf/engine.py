@@ -27,7 +27,7 @@ from unswayed.engine.forward import completion_hidden, completion_layers, packab
 from unswayed.engine.hf.adapters import STUDENT, active_adapter, adapter_layers, check_separable, write_adapter_config
 from unswayed.engine.hf.fingerprint import fingerprint
 from unswayed.engine.logits import logit_rule
-from unswayed.engine.proof import prove, refuse_not_finite
+from unswayed.engine.proof import check_head, prove
 from unswayed.engine.recompute import recomputed
 from unswayed.engine.ways import Ways
 
@@ -100,7 +100,7 @@ class HFEngine:
         self.recomputed = recomputed(self.body)
         self.dropout = any(module.p > 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
         for module in (self.body, teacher) if isinstance(teacher, PreTrainedModel) else (self.body,):
-            _check_head(module)
+            check_head(module)
         if isinstance(teacher, PreTrainedModel):
             _check_same_softcap(self.body, teacher)
         self.ways = self._proven()
@@ -366,29 +366,6 @@ def _prompts(batch: PairedBatch, role: Role) -> list[tuple[int, ...]]:
 def backbone(model: PreTrainedModel) -> Any:
     """Return the transformer body of a causal language model."""
     return getattr(model, model.base_model_prefix)
-
-
-@torch.no_grad()
-def _check_head(model: PreTrainedModel) -> None:
-    """Refuse models whose logits are not those of the output embedding, scaled and capped as the configuration says.
-
-    Raises:
-        ConfigError: an adapter on the head, or logits that are changed after it in another way.
-    """
-    head: Any = model.get_output_embeddings()
-    if not isinstance(head, torch.nn.Linear):
-        raise ConfigError("the output embedding carries an adapter; leave it out of lora.targets")
-    ids = torch.arange(4, device=model.device)[None] % head.weight.shape[0]
-    logits = model(input_ids=ids).logits
-    if not bool(logits.isfinite().all()):
-        refuse_not_finite(model.named_parameters(), "the model's logits")
-    body = backbone(model)
-    expected = logit_rule(body.config).apply(head(body(input_ids=ids).last_hidden_state))
-    if not torch.allclose(logits.float(), expected.float(), rtol=1e-3, atol=1e-3):
-        raise ConfigError(
-            f"{type(model).__name__} changes its logits after the output embedding in a way that its configuration "
-            "does not show; there is no exact divergence for it"
-        )
 
 
 def _check_same_softcap(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
