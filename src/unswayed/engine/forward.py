@@ -18,6 +18,19 @@ from unswayed.engine.batching import pad
 from unswayed.engine.packing import ATTENTION, attention_as, pack
 
 
+def backbone(model: Any) -> Any:
+    """Return the transformer body of a causal language model.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    body = getattr(model, model.base_model_prefix, None)
+    body = model.get_decoder() if body is None else body
+    if body is None or body is model:
+        raise ConfigError(f"{type(model).__name__} has no body without its head; use a decoder-only transformer")
+    return body
+
+
 def full_attention(backbone: torch.nn.Module) -> bool:
     """Return whether every layer attends to all earlier tokens, so that they may be computed once for several rows."""
     config: Any = backbone.config

@@ -15,9 +15,10 @@ from unswayed.core.types import Completion, Finish, Likelihood, Message, Samplin
 from unswayed.engine.base import Role, Sampler, Scorer
 from unswayed.engine.decode.loglikelihood import continuation_logprobs
 from unswayed.engine.decode.sampler import sample
+from unswayed.engine.forward import backbone
 from unswayed.engine.hf.adapters import STUDENT, adapter_layers
 from unswayed.engine.hf.attach import attach
-from unswayed.engine.hf.engine import backbone, memory_guard
+from unswayed.engine.hf.engine import memory_guard
 from unswayed.engine.hf.load import pick_device
 from unswayed.engine.proof import prove
 from unswayed.models import load_chat, load_model

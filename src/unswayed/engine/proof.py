@@ -23,7 +23,7 @@ from unswayed.core.types import SamplingParams
 from unswayed.engine.decode.lean import lean_linears
 from unswayed.engine.decode.loglikelihood import continuation_logprobs
 from unswayed.engine.decode.sampler import sample
-from unswayed.engine.forward import completion_hidden, packable
+from unswayed.engine.forward import backbone, completion_hidden, packable
 from unswayed.engine.logits import logit_rule
 from unswayed.engine.lora import fuse, fused
 from unswayed.engine.ways import Ways
@@ -55,7 +55,7 @@ def prove(model: Any, head: Any, *, tuned: Sequence[nn.Module] = (), vocab_size:
         ConfigError: Transformers itself cannot run this model on plain ids.
         NotFiniteError: its hidden states are NaN or infinite; names the weights that are, if any.
     """
-    body = getattr(model, model.base_model_prefix)
+    body = backbone(model)
     prompts, completions = _rows(vocab_size)
     with _adapters_with_effect(tuned):
         with _own_forward(tuned):
@@ -77,7 +77,7 @@ def prove(model: Any, head: Any, *, tuned: Sequence[nn.Module] = (), vocab_size:
         if problem:
             log.warning("This model cannot be sampled from here: %s", problem)
         choices = _likelihood_problem(model, body, head, vocab_size)
-        if choices:
+        if choices and choices != problem:
             _say("prompts computed once for all their continuations", choices)
     return Ways(packed=packed, padded=padded, lean=lean, shared=not choices, undecodable=problem)
 
@@ -96,7 +96,7 @@ def check_head(model: Any) -> None:
     logits = model(input_ids=ids).logits
     if not bool(logits.isfinite().all()):
         refuse_not_finite(model.named_parameters(), "the model's logits")
-    body = getattr(model, model.base_model_prefix)
+    body = backbone(model)
     expected = logit_rule(body.config).apply(head(body(input_ids=ids).last_hidden_state))
     if not torch.allclose(logits.float(), expected.float(), rtol=1e-3, atol=1e-3):
         raise ConfigError(
@@ -300,7 +300,7 @@ def _logprob_problem(
     except ConfigError as error:
         return str(error)
     except Exception as error:
-        return _line(error)
+        return f"its layers do not take what this decode loop passes them ({_line(error)})"
     worst = 0.0
     for prompt, ids, found in rows:
         logits_TV = model(input_ids=torch.tensor([[*prompt, *ids]], device=model.device), use_cache=False).logits[0]

@@ -35,6 +35,7 @@ def attention_windows(backbone: nn.Module, columns: int) -> dict[str, int | None
             "give the body of a decoder-only transformer without its head, e.g. model.model"
         )
     name = f"{type(backbone).__name__} ({config.model_type})"
+    config = config.get_text_config()
     if config._attn_implementation not in {"sdpa", "eager"}:
         raise ConfigError(
             f"{name} uses attention {config._attn_implementation!r}, whose masks this decode loop does not make: "

@@ -58,7 +58,7 @@ def continuation_logprobs(
             whose logits are not known.
         NotFiniteError: a log-probability is NaN or infinite; names prompt and continuation.
     """
-    _check(prompts, continuations, vocab_size or backbone.config.vocab_size)
+    _check(prompts, continuations, vocab_size or backbone.config.get_text_config().vocab_size)
     if not prompts:
         return []
     columns = max(map(len, prompts)) + max(len(ids) for own in continuations for ids in own)

@@ -96,7 +96,7 @@ def sample(
         raise ConfigError(f"batch_rows = {batch_rows}: give at least 1, or leave it out")
     columns = max(map(len, prompts), default=0) + params.max_new_tokens
     windows = attention_windows(backbone, columns)
-    config: Any = backbone.config
+    config: Any = backbone.config.get_text_config()  # type: ignore[operator,union-attr]
     rule = logit_rule(config)
     _check_inputs(prompts, seeds, params.n, config.vocab_size)
     if not prompts:

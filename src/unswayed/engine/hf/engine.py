@@ -23,7 +23,7 @@ from unswayed.engine.base import Loss, Role, Scored, Sums, View
 from unswayed.engine.batching import micro_batches
 from unswayed.engine.decode.loglikelihood import continuation_logprobs
 from unswayed.engine.decode.sampler import sample as sample_ids
-from unswayed.engine.forward import completion_hidden, completion_layers, packable
+from unswayed.engine.forward import backbone, completion_hidden, completion_layers, packable
 from unswayed.engine.hf.adapters import STUDENT, active_adapter, adapter_layers, check_separable, write_adapter_config
 from unswayed.engine.hf.fingerprint import fingerprint
 from unswayed.engine.logits import logit_rule
@@ -99,11 +99,11 @@ class HFEngine:
         self.share_prefix = share_prefix
         self.recomputed = recomputed(self.body)
         self.dropout = any(module.p > 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
+        self.ways = self._proven()
         for module in (self.body, teacher) if isinstance(teacher, PreTrainedModel) else (self.body,):
             check_head(module)
         if isinstance(teacher, PreTrainedModel):
             _check_same_softcap(self.body, teacher)
-        self.ways = self._proven()
         self.policy = self.publish()
         adapters = (teacher,) if isinstance(teacher, str) else ()
         self.teacher_policy = PolicyRef("teacher", 0, adapters, self.teacher_fingerprint())
@@ -361,11 +361,6 @@ class HFEngine:
 
 def _prompts(batch: PairedBatch, role: Role) -> list[tuple[int, ...]]:
     return [tuple(row.prompt_ids if role == "student" else row.teacher_prompt_ids) for row in batch.rows]
-
-
-def backbone(model: PreTrainedModel) -> Any:
-    """Return the transformer body of a causal language model."""
-    return getattr(model, model.base_model_prefix)
 
 
 def _check_same_softcap(student: PreTrainedModel, teacher: PreTrainedModel) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 
 from unswayed.core.errors import ConfigError
@@ -86,6 +87,14 @@ def _check_targets(model: Any, targets: str | list[str]) -> None:
         ConfigError: which, and what was perhaps meant.
     """
     names = model.base_model.targeted_module_names
+    for name, layer in model.named_modules():
+        base = type(layer.get_base_layer()) if type(layer) is LoraLinear else nn.Linear
+        if base.forward is not nn.Linear.forward:  # a router that returns its choice of experts, for example
+            found = sorted({each.rpartition(".")[2] for each in names} - {name.rpartition(".")[2]})
+            raise ConfigError(
+                f"lora.targets = {targets!r} reaches {name.removeprefix('base_model.model.')}, a {base.__name__} "
+                f"and no plain linear layer; name the layers instead: lora.targets = {found}"
+            )
     for target in () if isinstance(targets, str) else targets:
         if not any(name == target or name.endswith(f".{target}") for name in names):
             layers = {name.rpartition(".")[2] for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
