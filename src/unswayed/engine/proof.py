@@ -30,13 +30,11 @@ from unswayed.engine.ways import Ways
 
 log = logging.getLogger(__name__)
 
-WHOLE = {torch.bfloat16: 0.15, torch.float16: 0.05}
-LAYER = {torch.bfloat16: 0.03, torch.float16: 0.01}
-EXACT = 2e-3
-"""Largest relative errors that are taken for rounding, of a pass and of one layer; `EXACT` for wider types."""
-NATS = {torch.bfloat16: 0.5, torch.float16: 0.2}
-"""The same for log-probabilities, in nats; `EXACT` times ten for wider types."""
-PREFIX, NEW = 9, 3
+EXACT = 2e-3  # the largest relative error that is taken for rounding, in float32 and wider types
+WHOLE = {torch.bfloat16: 0.15, torch.float16: 0.05}  # in narrower ones, of a whole pass
+LAYER = {torch.bfloat16: 0.03, torch.float16: 0.01}  # of one layer
+NATS = {torch.bfloat16: 0.5, torch.float16: 0.2}  # of log-probabilities, in nats; ten times EXACT in wider types
+PREFIX, NEW = 9, 3  # tokens that the tried prompts begin with, and tokens that are drawn after each
 
 Hidden = list[Tensor]
 
@@ -52,7 +50,7 @@ def prove(model: Any, head: Any, *, tuned: Sequence[nn.Module] = (), vocab_size:
         trained: whether the model is scored and trained in rows; its LoRA layers are then fused as far as they may be.
 
     Raises:
-        ConfigError: Transformers itself cannot run this model on plain ids.
+        ConfigError: Transformers itself cannot run this model on plain ids, or no way to score a row is left.
         NotFiniteError: its hidden states are NaN or infinite; names the weights that are, if any.
     """
     body = backbone(model)
@@ -69,6 +67,10 @@ def prove(model: Any, head: Any, *, tuned: Sequence[nn.Module] = (), vocab_size:
             and packable(body)
             and _same("rows packed end to end", expected, lambda: _hidden(body, prompts, completions, True))
         )
+        if trained and not (padded or packed):
+            alone = [rows[:1] for rows in (prompts, completions)]
+            if not _same("one row at a time", expected[:1], lambda: _hidden(body, alone[0], alone[1], False)):
+                raise ConfigError(f"{type(body).__name__}: rows cannot be scored; use a decoder-only transformer")
         lean = _lean_layers(model, tuned)
         problem = _decode_problem(model, body, head, vocab_size, lean)
         if problem and lean and not _decode_problem(model, body, head, vocab_size, False):
