@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from peft.tuners.lora.layer import Linear as LoraLinear
@@ -34,9 +35,10 @@ EXACT = 2e-3  # the largest relative error that is taken for rounding, in float3
 WHOLE = {torch.bfloat16: 0.15, torch.float16: 0.05}  # in narrower ones, of a whole pass
 LAYER = {torch.bfloat16: 0.03, torch.float16: 0.01}  # of one layer
 NATS = {torch.bfloat16: 0.5, torch.float16: 0.2}  # of log-probabilities, in nats; ten times EXACT in wider types
-PREFIX, NEW = 9, 3  # tokens that the tried prompts begin with, and tokens that are drawn after each
+PREFIX, NEW = 8, 2  # tokens that the tried prompts begin with, and tokens that are drawn after each
 
-Hidden = list[Tensor]
+T = TypeVar("T")
+Ids = Sequence[Sequence[int]]
 
 
 def prove(model: Any, head: Any, *, tuned: Sequence[nn.Module] = (), vocab_size: int, trained: bool) -> Ways:
@@ -56,11 +58,16 @@ def prove(model: Any, head: Any, *, tuned: Sequence[nn.Module] = (), vocab_size:
     body = backbone(model)
     prompts, completions = _rows(vocab_size)
     with _adapters_with_effect(tuned):
-        with _own_forward(tuned):
-            expected = _reference(body, prompts, completions)
-        _refuse_not_finite(model, expected)
         if trained:
             _fuse(tuned)
+        lean = _lean_layers(model, tuned)
+        draw = partial(_drawn, body, head, [prompts[0], prompts[2]], vocab_size)
+        drawn = draw(lean)
+        if not isinstance(drawn, str):
+            completions = [drawn[0][0], completions[1], drawn[1][0]]  # so that one pass serves all comparisons
+        with _own_forward(tuned):
+            expected, logprobs = _reference(model, body, prompts, completions, vocab_size)
+        _refuse_not_finite(model, expected)
         padded = _same("rows padded to one length", expected, lambda: _hidden(body, prompts, completions, False))
         packed = (
             trained
@@ -71,14 +78,13 @@ def prove(model: Any, head: Any, *, tuned: Sequence[nn.Module] = (), vocab_size:
             alone = [rows[:1] for rows in (prompts, completions)]
             if not _same("one row at a time", expected[:1], lambda: _hidden(body, alone[0], alone[1], False)):
                 raise ConfigError(f"{type(body).__name__}: rows cannot be scored; use a decoder-only transformer")
-        lean = _lean_layers(model, tuned)
-        problem = _decode_problem(model, body, head, vocab_size, lean)
-        if problem and lean and not _decode_problem(model, body, head, vocab_size, False):
+        problem = drawn if isinstance(drawn, str) else _gap(model, [own for _, own in drawn], logprobs[::2])
+        if problem and lean and _draws_hold(model, body, tuned, [prompts[0], prompts[2]], vocab_size, draw(False)):
             _say("leaner layers in decoding", problem)
             lean, problem = False, ""
         if problem:
             log.warning("This model cannot be sampled from here: %s", problem)
-        choices = _likelihood_problem(model, body, head, vocab_size)
+        choices = _likelihood_problem(model, body, head, vocab_size, prompts[2], completions[2], logprobs[2])
         if choices and choices != problem:
             _say("prompts computed once for all their continuations", choices)
     return Ways(packed=packed, padded=padded, lean=lean, shared=not choices, undecodable=problem)
@@ -108,37 +114,47 @@ def check_head(model: Any) -> None:
 
 
 def _rows(vocab: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Return prompts with a beginning in common and completions: three rows of unequal length, two of one prompt."""
+    """Return prompts with a beginning in common, and completions: three rows, two of them of one prompt."""
     ids = [(7 + 13 * place) % vocab for place in range(PREFIX + 11)]
-    first, second = ids[: PREFIX + 1], [*ids[:PREFIX], ids[-1], ids[-2], ids[-3]]
-    return [first, first, second], [ids[-6:-4], ids[-8:-4], ids[-5:-3]]
+    first, second = ids[: PREFIX + 1], [*ids[:PREFIX], ids[-1], ids[-2]]
+    return [first, first, second], [ids[-6:-4], ids[-8:-5], ids[-5:-3]]
 
 
 @torch.no_grad()
-def _reference(body: Any, prompts: list[list[int]], completions: list[list[int]]) -> Hidden:
-    """Return what Transformers gives for each row alone, and PEFT in each layer, at the completion's tokens."""
-    found = []
-    for prompt, completion in zip(prompts, completions, strict=True):
-        ids = torch.tensor([[*prompt, *completion][:-1]], device=body.device)
-        try:
-            hidden_BTD = body(input_ids=ids, use_cache=False).last_hidden_state
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            raise ConfigError(
-                f"{type(body).__name__}: Transformers cannot run this model on token ids: {_line(error)}"
-            ) from error
-        found.append(hidden_BTD[0, len(prompt) - 1 :])
-    return found
+def _reference(model: Any, body: Any, prompts: Ids, completions: Ids, vocab: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Return what Transformers gives for each row alone, and PEFT in each layer.
+
+    Returns:
+        For each row the states that predict the completion's tokens, and those tokens' log-probabilities, float64.
+    """
+    found: list[Tensor] = []
+    hidden, logprobs = [], []
+    hook = body.register_forward_hook(lambda _module, _args, output: found.append(output.last_hidden_state[0]))
+    try:
+        for prompt, completion in zip(prompts, completions, strict=True):
+            ids = torch.tensor([[*prompt, *completion][:-1]], device=model.device)
+            logits_TV = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :, :vocab]
+            own = torch.tensor(completion, device=logits_TV.device)[:, None]
+            logprobs.append(logits_TV.double().log_softmax(-1).gather(1, own)[:, 0].cpu())
+            hidden.append(found.pop()[len(prompt) - 1 :])
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"{type(model).__name__}: Transformers cannot run this model on token ids: {_line(error)}"
+        ) from error
+    finally:
+        hook.remove()
+    return hidden, logprobs
 
 
 @torch.no_grad()
-def _hidden(body: Any, prompts: list[list[int]], completions: list[list[int]], share: bool) -> Hidden:
+def _hidden(body: Any, prompts: list[list[int]], completions: list[list[int]], share: bool) -> list[Tensor]:
     hidden_ND = completion_hidden(body, prompts, completions, share_prefix=share)
     return list(torch.split(hidden_ND, [len(completion) for completion in completions]))
 
 
-def _same(what: str, expected: Hidden, compute: Callable[[], Hidden]) -> bool:
+def _same(what: str, expected: list[Tensor], compute: Callable[[], list[Tensor]]) -> bool:
     """Whether the states are the expected ones up to rounding; says so where they are not."""
     try:
         found = compute()
@@ -175,26 +191,28 @@ def _fuse(tuned: Sequence[nn.Module]) -> None:
     """Let LoRA layers compute in place where outputs and gradients are those of PEFT's own forward."""
     plain = [layer for layer in tuned if type(layer) is LoraLinear]
     fuse(plain)
-    wrong = []
+    wrong, shapes = False, set()
     for layer in filter(fused, plain):
-        found = _with_gradients(layer)
+        shape = str([tuple(weight.shape) for weight in layer.parameters()])
+        numbers = partial(_numbers, layer, gradients=shape not in shapes)  # equal shapes take equal ways back
+        shapes.add(shape)
+        found = numbers()
         with _own_forward([layer]):
-            if not _layer_same(found, _with_gradients(layer)):
-                wrong.append(layer)
-    for layer in wrong:
-        vars(layer).pop("forward")
+            wrong |= not _layer_same(found, numbers())
     if wrong:
-        _say(f"{len(wrong)} LoRA layers in place", "outputs or gradients differ")
+        for layer in filter(fused, plain):
+            vars(layer).pop("forward")
+        _say("LoRA layers that add in place", "outputs or gradients differ")
 
 
-def _with_gradients(layer: Any) -> list[Tensor]:
-    """Return a layer's output for a few rows, and the gradients of them and of its adapter's weights."""
-    x_NI = _noise(layer.get_base_layer()).requires_grad_()
-    weights = [weight for weight in layer.parameters() if weight.requires_grad]
-    with torch.enable_grad():
+def _numbers(layer: Any, *, gradients: bool) -> list[Tensor]:
+    """Return a layer's output for a few rows, and the gradients of them and of its adapter's weights if asked for."""
+    x_NI = _noise(layer.get_base_layer()).requires_grad_(gradients)
+    with torch.set_grad_enabled(gradients):
         out_NO = layer(x_NI)
-    if not out_NO.requires_grad:
+    if not gradients:
         return [out_NO]
+    weights = [weight for weight in layer.parameters() if weight.requires_grad]
     return [out_NO.detach(), *torch.autograd.grad(out_NO, [x_NI, *weights], out_NO.detach(), allow_unused=True)]
 
 
@@ -264,58 +282,63 @@ def _adapters_with_effect(tuned: Sequence[nn.Module]) -> Iterator[None]:
 # ---- whole model
 
 
-def _decode_problem(model: Any, body: Any, head: Any, vocab: int, lean: bool) -> str:
-    """Return why completions drawn here would not be this model's, or an empty text."""
-    prompts = _rows(vocab)[0][1:]
-    params = SamplingParams(temperature=0.0, max_new_tokens=NEW)
+def _drawn(body: Any, head: Any, prompts: Ids, vocab: int, lean: bool) -> list[tuple[list[int], Tensor]] | str:
+    """Return greedy completions with their log-probabilities, or why there are none."""
+    params, seeds = SamplingParams(temperature=0.0, max_new_tokens=NEW), [[0]] * len(prompts)
 
-    def compute() -> list[tuple[list[int], list[int], list[float]]]:
-        draws = sample(
-            body, head, prompts, params, seeds=[[0]] * len(prompts), stop_ids=frozenset(), vocab_size=vocab, lean=lean
-        )
-        return [(p, list(d[0].completion_ids), list(d[0].logprobs)) for p, d in zip(prompts, draws, strict=True)]
+    def compute() -> list[tuple[list[int], Tensor]]:
+        how: dict[str, Any] = {"seeds": seeds, "stop_ids": frozenset(), "vocab_size": vocab, "lean": lean}
+        draws = [own[0] for own in sample(body, head, prompts, params, **how)]
+        return [(list(each.completion_ids), torch.tensor(each.logprobs, dtype=torch.float64)) for each in draws]
 
-    return _logprob_problem(model, vocab, compute)
+    return _tried(compute)
 
 
-def _likelihood_problem(model: Any, body: Any, head: Any, vocab: int) -> str:
-    """Return why log-probabilities of given continuations would not be this model's, or an empty text."""
-    prompts, completions = _rows(vocab)
+def _draws_hold(
+    model: Any,
+    body: Any,
+    tuned: Sequence[nn.Module],
+    prompts: Ids,
+    vocab: int,
+    drawn: list[tuple[list[int], Tensor]] | str,
+) -> bool:
+    """Whether completions have the log-probabilities that Transformers and PEFT give them."""
+    if isinstance(drawn, str):
+        return False
+    with _own_forward(tuned):
+        logprobs = _reference(model, body, prompts, [ids for ids, _ in drawn], vocab)[1]
+    return not _gap(model, [own for _, own in drawn], logprobs)
 
-    def compute() -> list[tuple[list[int], list[int], list[float]]]:
-        own = [completions[:2], completions[2:]]
-        sums = continuation_logprobs(body, head, prompts[1:], own, vocab_size=vocab)
-        return [(prompts[1], completions[0], sums[0][:1]), (prompts[2], completions[2], sums[1])]
 
-    return _logprob_problem(model, vocab, compute)
-
-
-@torch.no_grad()
-def _logprob_problem(
-    model: Any, vocab: int, compute: Callable[[], list[tuple[list[int], list[int], list[float]]]]
+def _likelihood_problem(
+    model: Any, body: Any, head: Any, vocab: int, prompt: list[int], ids: list[int], logprobs: Tensor
 ) -> str:
-    """Compare log-probabilities, one for each token or their sum, with those of the model's own logits."""
+    """Return why log-probabilities of given continuations would not be this model's, or an empty text."""
+    own = _tried(lambda: continuation_logprobs(body, head, [prompt], [[ids, ids[:1]]], vocab_size=vocab)[0])
+    if isinstance(own, str):
+        return own
+    return _gap(model, [torch.tensor(own, dtype=torch.float64)], [torch.stack([logprobs.sum(), logprobs[0]])])
+
+
+def _tried(compute: Callable[[], T]) -> T | str:
+    """Return what a computation gives, or why it gives nothing."""
     try:
-        rows = compute()
+        return compute()
     except (OutOfMemoryError, torch.OutOfMemoryError):
         raise
-    except ConfigError as error:
+    except (ConfigError, NotFiniteError) as error:
         return str(error)
     except Exception as error:
         return f"its layers do not take what this decode loop passes them ({_line(error)})"
-    worst = 0.0
-    for prompt, ids, found in rows:
-        logits_TV = model(input_ids=torch.tensor([[*prompt, *ids]], device=model.device), use_cache=False).logits[0]
-        of_ids_TV = logits_TV[len(prompt) - 1 : -1, :vocab].double().log_softmax(-1)
-        own = of_ids_TV.gather(1, torch.tensor(ids, device=of_ids_TV.device)[:, None])[:, 0].cpu()
-        given = torch.tensor(found, dtype=torch.float64)
-        gap = (given - own).abs().quantile(0.5) if len(found) == len(ids) else (given - own.sum()).abs() / len(ids)
-        worst = max(worst, float(gap))
-    allowed = NATS.get(model.dtype, 10 * EXACT)
-    return "" if worst <= allowed else f"log-probabilities differ by {worst:.2g} nats"
 
 
-def _refuse_not_finite(model: nn.Module, hidden: Hidden) -> None:
+def _gap(model: Any, found: list[Tensor], expected: list[Tensor]) -> str:
+    """Return by how much log-probabilities differ if it is more than rounding, or an empty text."""
+    worst = max(float((a - b).abs().quantile(0.5)) for a, b in zip(found, expected, strict=True))
+    return "" if worst <= NATS.get(model.dtype, 10 * EXACT) else f"log-probabilities differ by {worst:.2g} nats"
+
+
+def _refuse_not_finite(model: nn.Module, hidden: list[Tensor]) -> None:
     if all(bool(states.isfinite().all()) for states in hidden):
         return
     refuse_not_finite(model.named_parameters(), "the model's hidden states")
