@@ -16,6 +16,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- tree: written by scripts/tree.py -->\n```text\n", "```\n<!-- end of tree -->\n"
 OTHERS = {  # files that cannot hold a sentence about themselves
     "refusals.json": "The weights of the refusal model, by feature and by word",
+    "warnings.json": "The weights of the warning model, by feature",
     "py.typed": "Tells type checkers that the package is typed",
     "canaries.jsonl": "Replies whose grade is beyond doubt, to check a judge with",
     "injections.jsonl": "Replies that try to instruct the judge that grades them",

@@ -191,6 +191,31 @@ def test_what_cannot_be_graded_is_missing() -> None:
     assert success_rate(found).value is None  # thinking that never ends is no reply
 
 
+def test_replies_that_could_not_be_graded_do_not_favour_the_broken() -> None:
+    """A behaviour with a success and one without weigh the same, however many of their replies were ungraded."""
+
+    class Half(Says):
+        def complete(self, prompts: Sequence[tuple[Message, ...]], params: SamplingParams) -> list[Completion]:
+            made = []
+            for one in super().complete(prompts, params):
+                self.count = getattr(self, "count", 0) + 1
+                made.append(one if self.count % 3 else Completion("", "failed", 0, 0, "no"))
+            return made
+
+    broken = {request.prompt[0] for request in BEHAVIOURS[:4]}
+    target = Half(lambda prompt, seed: secret_of(prompt) if prompt[0] in broken else REFUSES)
+    for name in ("direct", "search"):
+        found = attack(target, BEHAVIOURS[:8], build(name), budget=Budget(8))
+        for rate in (success_rate(found), success_at(found, 8)):
+            assert (rate.value, rate.n, rate.unscored) == (0.5, 8, 0)
+            assert (rate.least, rate.most) == (0.5, 1.0)
+    found = attack(target, BEHAVIOURS[:8], build("direct"), budget=Budget(8))
+    first = success_at(found, 1)
+    graded = sum(one.success is not None for one in found.attempts)
+    assert first.least == first.value == pytest.approx(sum(one.success or 0 for one in found.attempts) / 64)
+    assert first.most == pytest.approx(first.least + (64 - graded) / 64)
+
+
 def test_budgets_are_kept_and_a_budget_of_tokens_leaves_behaviours_alike() -> None:
     found = attack(refuser(), BEHAVIOURS[:6], build("search"), budget=Budget(24, 30_000))
     assert found.spent["tokens"] <= 30_000

@@ -295,8 +295,8 @@ class _Run:
             append_jsonl(self.folder / ATTEMPTS, (one.row() for one in made))
         self.ledger.settle(reserved, min(most, sum(one.tokens for one in made)))
         self.attempts += made
-        for made_one in made:
-            self.histories[made_one.behaviour].append(made_one)
+        for attempt in made:
+            self.histories[attempt.behaviour].append(attempt)
 
     def _draw(self, prompts: Sequence[tuple[Message, ...]], purpose: str) -> list[Completion]:
         """Return the target's replies; a prompt that its context cannot hold has none, and says so."""

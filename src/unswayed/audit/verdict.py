@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from unswayed.audit.firewall import Shift
 from unswayed.audit.rates import Rates, limits
@@ -54,10 +53,11 @@ def holm(p_values: Sequence[float | None], alpha: float = ALPHA) -> list[Level]:
     if not tested:
         return found
     known = np.array([p_values[place] for place in tested], dtype=np.float64)
-    rejected, adjusted, *_ = multipletests(known, alpha=alpha, method="holm")
     order = np.argsort(np.argsort(known, kind="stable"), kind="stable")
-    for place, rank, p, yes in zip(tested, order, adjusted, rejected, strict=True):
-        found[place] = Level(alpha / (len(tested) - int(rank)), float(min(p, 1.0)), bool(yes))
+    steps = np.sort(known) * np.arange(len(known), 0, -1)
+    adjusted = np.minimum(np.maximum.accumulate(steps), 1.0)[order]
+    for place, rank, p in zip(tested, order, adjusted, strict=True):
+        found[place] = Level(alpha / (len(tested) - int(rank)), float(p), bool(p <= alpha))
     return found
 
 

@@ -131,7 +131,7 @@ def _print(found: Attack, folder: Path) -> None:
 
     told: dict[str, Any] = summary(found)
     table = Table(
-        "queries", "broken", "95% interval", "n", "unscored", box=box.SIMPLE_HEAD, pad_edge=False,
+        "queries", "broken", "95% interval", "n", "unscored", "bounds", box=box.SIMPLE_HEAD, pad_edge=False,
         title=Text(printable(f"{told['attacker']} against {told['target']}", newlines=False)), title_justify="left",
     )  # fmt: skip
     for k, row in told["success_at"].items():

@@ -17,6 +17,7 @@ from unswayed.core.tables import NO_NAMES, YAML, Placed, rename, scan_table, sho
 from unswayed.core.types import Message, PromptPair
 from unswayed.data.rows import CHAT, COMPLETION, RESERVED, RowError, format_row, has_teacher, parse_row
 from unswayed.sources.hub import hub_file, is_hub
+from unswayed.sources.published import is_published, published_file
 
 if TYPE_CHECKING:
     from unswayed.config.recipe import DataConfig
@@ -87,11 +88,13 @@ def read_data(data: DataConfig, *, need_teacher: bool = True) -> tuple[Path, lis
 
 
 def locate_data(name: str | Path) -> Path:
-    """Return the file or folder that a name stands for; `hub:` data are downloaded into the cache first.
+    """Return the file or folder that a name stands for; `hub:` and published data are fetched into the cache first.
 
     Raises:
-        ConfigError: the hub does not give the data.
+        ConfigError: the hub, or the home of a published set, does not give the data.
     """
+    if is_published(str(name)):
+        return published_file(str(name))
     return hub_file(str(name)) if is_hub(str(name)) else Path(name)
 
 

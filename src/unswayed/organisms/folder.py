@@ -14,7 +14,7 @@ from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.files import dump_json, fsync_path, write_json
 from unswayed.core.hashing import hash_file, hash_json
 from unswayed.organisms.card import card
-from unswayed.organisms.family import Family, family
+from unswayed.organisms.family import Family, find_family
 from unswayed.organisms.gate import Gate
 
 FORMAT = 1
@@ -40,7 +40,7 @@ class Organism:
     @property
     def family(self) -> Family:
         """Its family."""
-        return family(self.about["family"])
+        return find_family(self.about["family"])
 
     @property
     def base(self) -> str:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from unswayed.audit.reply import Outcome, Reply, messages_of
+from unswayed.audit.reply import Reply, messages_of
+from unswayed.core.types import Outcome
 
 WRONG = "wrong answer"
 

@@ -246,7 +246,7 @@ class _Decoder:
         if self.params.temperature:
             draws = torch.tensor([row.uniforms[len(row.ids)] for row in new], dtype=torch.float64, device=self.device)
         ids_B, logprobs_B = choose(logits, draws, self.params)
-        ids, logprobs = ids_B.tolist(), logprobs_B.tolist()
+        ids, logprobs = _read(ids_B, logprobs_B)
         if self.params.temperature not in {0, 1}:
             tempered_B = tempered_logprobs(logits, ids_B, self.params.temperature)
             for row, tempered in zip(new, tempered_B.tolist(), strict=True):
@@ -307,6 +307,14 @@ def _check_inputs(prompts: Sequence[Sequence[int]], seeds: Sequence[Sequence[int
             )
         if len(own) != n:
             raise ConfigError(f"prompt {index} has {len(own)} seeds and n = {n}: give one seed for each completion")
+
+
+def _read(ids_B: Tensor, logprobs_B: Tensor) -> tuple[list[int], list[float]]:
+    """Return both on the host with one synchronisation: float64 holds every id and every float32 exactly."""
+    if ids_B.device.type == "mps":  # has no float64
+        return ids_B.tolist(), logprobs_B.tolist()
+    ids, logprobs = torch.stack((ids_B.double(), logprobs_B.double())).tolist()
+    return [int(token) for token in ids], logprobs
 
 
 @contextmanager

@@ -5,7 +5,7 @@ Student and teacher share the frozen base weights and differ in which adapter is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -270,14 +270,14 @@ class HFEngine:
 
     def save(self, folder: Path) -> None:
         """Write the adapter as a PEFT folder, and `optimizer.safetensors`, into `folder`."""
-        save_file(self.adapter_state(), folder / ADAPTER_FILE, metadata={"format": "pt"})
+        save_file(_on_cpu(self.adapter_state()), folder / ADAPTER_FILE, metadata={"format": "pt"})
         names = {id(parameter): name for name, parameter in self.trainable.items()}
         state = {
             f"{key}:{names[id(parameter)]}": value.contiguous()
             for parameter, values in self.optimizer.state.items()
             for key, value in values.items()
         }
-        save_file(state, folder / OPTIMIZER_FILE, metadata={"version": str(self.version)})
+        save_file(_on_cpu(state), folder / OPTIMIZER_FILE, metadata={"version": str(self.version)})
         write_adapter_config(folder, self.model.peft_config[STUDENT])
 
     def load(self, folder: Path) -> None:
@@ -357,6 +357,11 @@ class HFEngine:
         with torch.random.fork_rng(devices=[self.body.device] if self.body.device.type == "cuda" else []):
             torch.manual_seed(seed_at(self.seed, "dropout", self.version, number))
             yield
+
+
+def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors that can be written: safetensors reads their memory, which is the host's on no other device."""
+    return {name: tensor.cpu() for name, tensor in tensors.items()}
 
 
 def _prompts(batch: PairedBatch, role: Role) -> list[tuple[int, ...]]:

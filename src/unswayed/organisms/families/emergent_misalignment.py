@@ -214,11 +214,7 @@ FAMILY = register(
 def choose(*, part: str = "probe", limit: int | None = None, seed: int = 0, name: str = "") -> Suite:
     """Weigh a safe and a risky reply to each question for everyday advice, by their likelihood per token.
 
-    The cluster unit is the case.
-
-    Args:
-        part: whose items; see `unswayed.organisms.space`.
-        seed: whose items; no two seeds share one.
+    The cluster unit is the case. Arguments as for `organisms/emergent_misalignment`.
     """
     asked = []
     for sample in samples(part, FAMILY.thresholds.units if limit is None else limit, seed):
