@@ -80,7 +80,7 @@ def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> P
             of which has the target that the labeller needs.
     """
     labeller = recipe.labeller
-    path, pairs = read_data(recipe.data)
+    path, pairs = read_data(recipe.data, recipe.seed)
     for part in (getattr(labeller, "scorer", None), getattr(labeller, "judge", None)):
         if part is not None and part.model is not None:
             resolve(part.model, revision=getattr(part, "revision", None))

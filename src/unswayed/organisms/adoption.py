@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
-from unswayed.core.files import locked
+from unswayed.core.files import locked, remove_tree
 from unswayed.core.types import TextPolicy
 from unswayed.engine.named import base_of, load_policy
 from unswayed.organisms.family import find_family
@@ -58,6 +58,7 @@ def adopt(
     about = {"family": entry.name, "version": entry.version, "seed": seed, "induction": "", "base": {"model": base}}
     with locked(work):
         made = publish(Path(out), Path(adapter), about, gate)
+    remove_tree(work, work.parent)
     return Made(gate, made, Path(out))
 
 
