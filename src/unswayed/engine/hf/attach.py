@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftConfig, PeftModel, PeftModelForCausalLM, get_pe
 from safetensors import SafetensorError, safe_open
 
 from unswayed.core.errors import ConfigError
-from unswayed.engine.hf.fingerprint import checksum
+from unswayed.engine.hf.fingerprint import checksums
 from unswayed.models.adapter import WEIGHTS, Adapter
 
 _FAILURES = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, AssertionError, SafetensorError)
@@ -43,7 +43,8 @@ def attach(model: Any, adapter: Adapter, name: str, *, trainable: bool = False) 
         ConfigError: a configuration that PEFT cannot use on this model, or tensors without a place, with another shape,
             or missing.
     """
-    before = {id(weight): (key, weight, checksum(weight)) for key, weight in model.named_parameters()}
+    before = dict(model.named_parameters())
+    bits = checksums(list(before.values()))
     with quiet_peft():
         try:
             config = PeftConfig.from_pretrained(str(adapter.path))
@@ -63,7 +64,12 @@ def attach(model: Any, adapter: Adapter, name: str, *, trainable: bool = False) 
     if result.missing_keys or result.unexpected_keys or len(found.keys() - expected) < len(expected.keys() - found):
         _check_names(adapter, expected, found, result.unexpected_keys)
     left = {id(weight) for weight in whole.parameters()}
-    rewritten = [key for key, weight, bits in before.values() if id(weight) not in left or checksum(weight) != bits]
+    after = checksums(list(before.values()))
+    rewritten = [
+        key
+        for (key, weight), old, new in zip(before.items(), bits, after, strict=True)
+        if id(weight) not in left or old != new
+    ]
     return whole, rewritten
 
 
