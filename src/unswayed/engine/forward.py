@@ -24,8 +24,7 @@ def backbone(model: Any) -> Any:
     Raises:
         ConfigError: it has none.
     """
-    body = getattr(model, model.base_model_prefix, None)
-    body = model.get_decoder() if body is None else body
+    body = getattr(model, model.base_model_prefix, None) or getattr(model, "model", None)
     if body is None or body is model:
         raise ConfigError(f"{type(model).__name__} has no body without its head; use a decoder-only transformer")
     return body

@@ -20,9 +20,10 @@ _FAILURES = (ValueError, TypeError, KeyError, IndexError, AttributeError, Runtim
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Silence a deprecation inside PEFT that its users can do nothing about."""
+    """Silence what PEFT warns of its own defaults, which its users can do nothing about."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*_pattern keys did not match.*", category=RuntimeWarning)
         yield
 
 

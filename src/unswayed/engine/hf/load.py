@@ -80,6 +80,12 @@ def _with_student(base: Any, recipe: Recipe, source: ModelSource) -> PeftModel:
     return model
 
 
+@torch.no_grad()
+def _gives_a_tensor(linear: nn.Linear) -> bool:
+    plain = type(linear).forward is nn.Linear.forward
+    return plain or isinstance(linear(linear.weight.new_zeros(1, linear.in_features)), torch.Tensor)
+
+
 def _check_targets(model: Any, targets: str | list[str]) -> None:
     """Refuse names of layers that match none: the run would say that it trains them.
 
@@ -88,11 +94,11 @@ def _check_targets(model: Any, targets: str | list[str]) -> None:
     """
     names = model.base_model.targeted_module_names
     for name, layer in model.named_modules():
-        base = type(layer.get_base_layer()) if type(layer) is LoraLinear else nn.Linear
-        if base.forward is not nn.Linear.forward:  # a router that returns its choice of experts, for example
+        base = layer.get_base_layer() if type(layer) is LoraLinear else None
+        if base is not None and not _gives_a_tensor(base):  # a router that returns its choice of experts, for example
             found = sorted({each.rpartition(".")[2] for each in names} - {name.rpartition(".")[2]})
             raise ConfigError(
-                f"lora.targets = {targets!r} reaches {name.removeprefix('base_model.model.')}, a {base.__name__} "
+                f"lora.targets = {targets!r} reaches {name.removeprefix('base_model.model.')}, a {type(base).__name__} "
                 f"and no plain linear layer; name the layers instead: lora.targets = {found}"
             )
     for target in () if isinstance(targets, str) else targets:
