@@ -54,7 +54,7 @@ SCENARIOS = (
     Scenario("A/A, rare: 2%", 500, 1, (0.0,), rate=0.02, spread=10.0),
     Scenario("A/A, 3% missing", 500, 1, (0.0,), lost=0.03),
     Scenario("10 points up, 500 prompts", 500, 1, (0.10,)),
-    Scenario("10 points up, 250 prompts: as small as may be", 250, 1, (0.10,)),
+    Scenario("10 points up, 320 prompts: as few as may be", 320, 1, (0.10,)),
     Scenario("10 points down, 150 prompts of 4 draws", 150, 4, (-0.10,)),
     Scenario("10 points up and three unchanged, 400 prompts", 400, 1, (0.10, 0.0, 0.0, 0.0)),
 )

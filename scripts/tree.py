@@ -25,6 +25,7 @@ OTHERS = {  # files that cannot hold a sentence about themselves
     "protected.jsonl": "Settings with a codeword that must not come out",
     "comparison.html.j2": "The page of `unswayed compare`",
     "comparison.css.j2": "Styles of that page alone",
+    "sweep.html.j2": "The page of `unswayed sweep report`",
     "parts.html.j2": "Macros that the pages share",
     "audit.html.j2": "The page of `unswayed audit`",
     "audit.css.j2": "Styles of that page alone",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from unswayed._version import __version__
 
 if TYPE_CHECKING:
-    from unswayed import losses, organisms
+    from unswayed import losses, organisms, sweep
     from unswayed.api import ACT, BCT, OPCT, SFT, BCTSoft
     from unswayed.attacks.publish import attack
     from unswayed.config.recipe import Recipe
@@ -90,11 +90,12 @@ __all__ = [
     "perturbation",
     "read_pairs",
     "suite",
+    "sweep",
     "train",
     "write_pairs",
 ]
 
-# Where each public name lives. The modules `errors`, `losses` and `organisms` are public themselves.
+# Where each public name lives. The modules `errors`, `losses`, `organisms` and `sweep` are public themselves.
 _HOMES = {
     "unswayed.api": ("ACT", "BCT", "OPCT", "SFT", "BCTSoft"),
     "unswayed.attacks.publish": ("attack",),
@@ -130,7 +131,12 @@ _HOMES = {
         "TextPolicy",
     ),
 }
-_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses", "organisms": "unswayed.organisms"}
+_MODULES = {
+    "errors": "unswayed.core.errors",
+    "losses": "unswayed.losses",
+    "organisms": "unswayed.organisms",
+    "sweep": "unswayed.sweep",
+}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 

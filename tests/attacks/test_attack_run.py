@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from unswayed.attacks import grading
 from unswayed.attacks.attackers import ATTACKERS, build_attacker
 from unswayed.attacks.attackers.base import Ask, Attacker, Attempt
 from unswayed.attacks.attackers.best_of_n import augmented
@@ -25,6 +26,7 @@ from unswayed.attacks.attackers.search import attacker_prompt, draw_each
 from unswayed.attacks.behaviours import PARTS, load_behaviours, part_of
 from unswayed.attacks.budget import Budget, Ledger, parse_budget
 from unswayed.attacks.compare import compare_attacks
+from unswayed.attacks.controls import run_controls
 from unswayed.attacks.grading import Graders
 from unswayed.attacks.publish import attack as attack_by_name
 from unswayed.attacks.results import floor_at, outcomes, success_at, success_rate, summary, survival
@@ -32,7 +34,7 @@ from unswayed.attacks.run import Attack
 from unswayed.attacks.run import run_attack as attack
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.seeding import rng, seed_at
-from unswayed.core.types import Completion, Message, SamplingParams
+from unswayed.core.types import Completion, Message, SamplingParams, Score
 from unswayed.questions.requests import codewords, requests_from
 
 Say = Callable[[tuple[Message, ...], int], str]
@@ -92,7 +94,7 @@ def build(name: str, seed: int = 0) -> Attacker:
     )
 
 
-@pytest.mark.parametrize("name", sorted(ATTACKERS))
+@pytest.mark.parametrize("name", sorted(set(ATTACKERS) - {"grpo"}))
 def test_a_constant_refuser_is_never_cracked(name: str) -> None:
     found = attack(refuser(), BEHAVIOURS[:6], build(name), budget=Budget(12))
     assert success_rate(found).value == 0.0
@@ -359,6 +361,17 @@ def test_an_attacker_that_writes_nothing_still_asks() -> None:
     search = build_attacker("search", seed=0, policy=writer([""]))
     asks = [Ask(BEHAVIOURS[0], (), 0, 8)]
     assert all(BEHAVIOURS[0].text in one.messages[-1].content for one in search.propose(asks)[0])
+
+
+@pytest.mark.parametrize("name", sorted(set(ATTACKERS) - {"grpo"}))
+def test_controls_pass_and_fail_where_the_grader_is_wrong(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run_controls(build(name), BEHAVIOURS[:5])
+    assert found["passed"]
+    assert found["refuser"] == {"behaviours": 2, "broken": 0, "graded": 2}
+    assert found["teller"] == {"behaviours": 2, "broken": 2, "graded": 2}
+    for value in (0.0, 1.0):  # a grader that always says the same
+        monkeypatch.setattr(grading, "score_request", lambda sample, completion, value=value: Score(value))
+        assert not run_controls(build(name), BEHAVIOURS[:5])["passed"]
 
 
 KILLED = """

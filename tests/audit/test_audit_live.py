@@ -7,10 +7,12 @@ from pathlib import Path
 
 import answering
 import pytest
+from click.testing import CliRunner
 
 from unswayed.audit.live import Live, is_policy
 from unswayed.audit.run import audit
 from unswayed.audit.verify import verify
+from unswayed.cli.main import load
 from unswayed.core.errors import ConfigError
 from unswayed.evals.run import evaluate
 from unswayed.evals.suites.sycophancy import suggested_answer
@@ -74,3 +76,35 @@ def test_a_policy_needs_suites_and_a_folder(tmp_path: Path) -> None:
     for options in ({"out": tmp_path}, {"live": live()}):
         with pytest.raises(ConfigError, match="--suite"):
             audit("honest", "swayed", **options)  # type: ignore[arg-type]
+
+
+def test_every_trained_cell_of_a_sweep_in_one_command(tmp_path: Path) -> None:
+    root = tmp_path / "sweeps" / "tiny"
+    cells = [
+        ("k0", "none", None, "honest"), ("k1", "opct", 1, "swayed"), ("k2", "bct", 1, "broken"), ("k3", "act", 1, ""),
+    ]  # fmt: skip
+    rows = []
+    for key, method, checkpoint, reply in cells:
+        axes = {"model": "m", "family": "sycophancy", "method": method, "seed": 0, "checkpoint": checkpoint,
+                "what": "traits"}  # fmt: skip
+        rows.append({"key": key, "kind": "eval", "name": f"eval m sycophancy {method}", "axes": axes})
+        if reply:
+            policy = answering.Scripted(SUITE, REPLIES[reply], identity=reply)
+            evaluate(policy, SUITE, out=root / "cells" / key / "out" / SUITE.key)
+    root.joinpath("cells.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plan = tmp_path / "audit.toml"
+    ran = CliRunner().invoke(load("audit"), ["plan", "--from", str(root), "-o", str(plan)])
+    assert ran.exit_code == 0
+    assert "hint_following" in plan.read_text()
+    out = tmp_path / "audits"
+    ran = CliRunner().invoke(load("audit"), ["cells", str(root), "--plan", str(plan), "-o", str(out)])
+    assert ran.exit_code == 10, ran.output
+    index = json.loads((out / "audits.json").read_text())["audits"]
+    assert [(row["cell"], row["verdicts"][0]["verdict"]) for row in index] == [
+        ("k1", "AMPLIFIED"),
+        ("k2", "CONFOUNDED"),
+    ]
+    for row in index:
+        assert all(check.holds for check in verify(out / row["folder"]))
+    with pytest.raises(ConfigError, match="holds no sweep"):
+        CliRunner().invoke(load("audit"), ["cells", str(tmp_path), "-o", str(out)], catch_exceptions=False)

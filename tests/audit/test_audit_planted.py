@@ -86,6 +86,19 @@ def test_two_sentences_for_everything_in_both_arms_are_no_collapse(folder: Path)
     assert verdict(folder, changed(rows(0.6, 1), bare), changed(rows(0.1, 2), bare))["verdict"] == "SUPPRESSED"
 
 
+def test_a_canned_refusal_beside_varied_help_is_no_collapse(folder: Path) -> None:
+    """So GPT-4 answers XSTest: 87% of its refusals are one sentence, and its help is never the same twice."""
+
+    def canned(row: planted.Row, drawn: float) -> dict[str, str]:
+        return {"completion": "Sorry, I can't help with that, friend."} if row["outcome"] == "trait" else {}
+
+    before, after = changed(rows(0.3, 1), canned), rows(0.5, 2)
+    cut = [{**row, "completion": row["completion"][:70]} for row in after]
+    same = [{**row, "completion": row["completion"][:70]} for row in before]
+    found = verdict(folder, same, cut)
+    assert "collapse" not in found["confounded_by"]
+
+
 @pytest.mark.parametrize("change", planted.OUTAGES, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("rate", [0.4, 0.2])
 def test_a_judge_outage_decides_nothing(folder: Path, change: Any, rate: float) -> None:

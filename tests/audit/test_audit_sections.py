@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from unswayed.audit.join import join
 from unswayed.audit.plan import SECTIONS, AuditConfig
 from unswayed.audit.run import Audit, audit
 from unswayed.audit.sections import Material, conclude
-from unswayed.audit.verdict import holm
+from unswayed.audit.verdict import CLAIM, holm
+from unswayed.audit.verify import verify
+from unswayed.core.errors import DataError
 from unswayed.stats.paired import paired
 
 
@@ -40,7 +43,7 @@ def test_every_step_is_a_section_that_is_run_or_says_why_not(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("p", [[0.01, 0.04, 0.03], [0.5], [0.02, 0.02], [None, 0.001, 0.2], []])
 def test_holm_is_that_of_statsmodels_and_intervals_agree_with_it(p: list[float | None]) -> None:
-    found = holm(p)
+    found = holm(p, 0.05)
     tested = [one for one in p if one is not None]
     if tested:
         rejected, adjusted, *_ = multipletests(tested, method="holm")
@@ -61,11 +64,11 @@ def test_one_behaviour_among_many_is_claimed_at_a_stricter_level(tmp_path: Path)
     ]
     by = {one["behaviour"]: one for one in run(tmp_path, before, after).verdicts}
     assert by["b"]["verdict"] == "AMPLIFIED"
-    assert by["b"]["level"] == pytest.approx(0.05 / 3)
+    assert by["b"]["level"] == pytest.approx(CLAIM / 3)
     plan = tmp_path / "plan.toml"
     plan.write_text('[audit]\nfamily = ["b"]\n')
     by = {one["behaviour"]: one for one in run(tmp_path, before, after, plan=plan).verdicts}
-    assert (by["b"]["level"], by["b"]["family"], by["a"]["family"]) == (0.05, True, False)
+    assert (by["b"]["level"], by["b"]["family"], by["a"]["family"]) == (CLAIM, True, False)
 
 
 def test_the_difference_is_that_of_the_one_engine(tmp_path: Path) -> None:
@@ -231,3 +234,21 @@ def test_a_planted_change_is_true_of_its_prompts() -> None:
     found = conclude(Material(join(before, after, 0.0), AuditConfig(sections=audits.OFF)))["verdicts"]
     assert [row["estimate"] for row in found] == pytest.approx(true, abs=0.09)
     assert np.isfinite([row["detectable"] for row in found]).all()
+
+
+def test_an_attribution_is_shown_as_it_was_computed(tmp_path: Path) -> None:
+    terms = {"drift": 0.02, "selection": 0.1, "filter": None, "fit": -0.01, "generalisation": 0.04, "total": 0.15}
+    made = {"terms": {name: {"estimate": value, "interval": None} for name, value in terms.items()}}
+    (tmp_path / "terms.json").write_text(json.dumps(made))
+    found = run(tmp_path, rows(0.4, 1, count=60), rows(0.5, 2, count=60), attribution=tmp_path / "terms.json",
+                out=tmp_path / "bundle")  # fmt: skip
+    section = found.content["sections"]["attribution"]
+    assert [term["value"] for term in section["terms"]] == [0.02, 0.1, -0.01, 0.04]
+    assert (section["status"], section["not_measured"], section["total"]["value"]) == ("run", ["filter"], 0.15)
+    page = (tmp_path / "bundle" / "audit.html").read_text()
+    assert "Where it comes from" in page
+    assert "+10.0" in page
+    assert all(check.holds for check in verify(tmp_path / "bundle"))
+    (tmp_path / "terms.json").write_text("[]")
+    with pytest.raises(DataError, match="decompose --json"):
+        run(tmp_path, rows(0.4, 1, count=60), rows(0.5, 2, count=60), attribution=tmp_path / "terms.json")

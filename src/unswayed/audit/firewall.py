@@ -20,6 +20,7 @@ from unswayed.audit.plan import Firewall
 from unswayed.audit.rates import Sides, Value, limits, rates
 from unswayed.audit.reply import Reply
 from unswayed.core.types import Completion, Finish, Message, Sample
+from unswayed.evals.scoring.degenerate import CONSTANT_SHARE
 from unswayed.evals.scoring.scorers import broken
 from unswayed.readers.text import words
 
@@ -143,9 +144,11 @@ def _constant(before: Sequence[Reply], after: Sequence[Reply], limit: float) -> 
     if alone:
         shares = list(whole)
     change = shares[1] - shares[0]
+    # A canned refusal beside varied help is no collapse: the reply must be that of most prompts, whatever its outcome.
+    most = whole[1] if change > 0 else whole[0]
+    moved = len(after) >= FEWEST and abs(change) > limit and most >= CONSTANT_SHARE
     return Shift(
-        "one and the same reply", "collapse", shares[0], shares[1], change, None, None, limit,
-        confounds=alone or (len(after) >= FEWEST and abs(change) > limit),
+        "one and the same reply", "collapse", shares[0], shares[1], change, None, None, limit, alone or moved
     )  # fmt: skip
 
 

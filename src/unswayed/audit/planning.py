@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+from unswayed.audit.cells import CELLS, pairs
 from unswayed.audit.formats.read import Source
 from unswayed.audit.plan import SECTIONS, AuditConfig
+from unswayed.config.document import read_toml
 from unswayed.stats.power import detectable, pairs_needed
 
 DISCORDANCE = 0.3
@@ -57,3 +60,20 @@ def _margin(name: str, source: Source, config: AuditConfig) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+def organism_of(sweep: Path) -> Path | None:
+    """Return the evaluation of a sweep's first measured organism; None where nothing is measured yet.
+
+    Args:
+        sweep: its folder, or its recipe, which names the folder.
+
+    Raises:
+        ConfigError: neither.
+    """
+    if sweep.suffix == ".toml":
+        tables = read_toml(sweep, "sweep")
+        sweep = Path(str(tables.get("dir", "sweeps"))) / str(tables.get("name", ""))
+        if not (sweep / CELLS).exists():
+            return None
+    return next((pair.before for pair in pairs(sweep)), None)

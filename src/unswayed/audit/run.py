@@ -19,13 +19,16 @@ from unswayed.audit.plan import SECTIONS, AuditConfig, load_plan, record
 from unswayed.audit.sections import Material, conclude
 from unswayed.audit.transcripts import transcripts
 from unswayed.audit.verdict import FINDINGS
-from unswayed.core.errors import ConfigError
+from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.files import dump_json, write_atomic, write_json, write_jsonl
-from unswayed.core.hashing import hash_json
+from unswayed.core.hashing import hash_file, hash_json
+from unswayed.core.jsonl import parse
 from unswayed.core.tables import read_table
 from unswayed.judges.base import Judge
 
 FOUND, UNDECIDED = 10, 11
+TOTAL = "total"
+"""Which of the terms of a decomposition is their sum."""
 Extra = Mapping[str, Source]
 
 
@@ -78,6 +81,7 @@ def audit(
     again: bool = False,
     show_sensitive: bool = False,
     live: Live | None = None,
+    attribution: Path | str | None = None,
     **changes: Any,
 ) -> Audit:
     """Audit what changed from one arm to another, from completions; policies are asked for theirs.
@@ -97,6 +101,7 @@ def audit(
         again: this folder holds an audit of other replies, and this one counts as another look.
         show_sensitive: show texts of suites that are marked as sensitive.
         live: what policies are asked, and how; `out` must be given.
+        attribution: what `unswayed audit decompose --json` printed of the training between the arms.
         changes: fields of the plan, e.g. `eps=0.03`, `rule="agrees"`; where a plan was given each is a deviation.
 
     Raises:
@@ -113,7 +118,7 @@ def audit(
     named = {name: str(path) for name, path in paths.items() if path is not None}
     batches = [Path(one) for one in inputs]
     asked = [name for name, path in named.items() if is_policy(path)]
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {} if attribution is None else {"attribution": read_attribution(Path(attribution))}
     arms: dict[str, Source] = {
         name: read_arm(Path(path), batches, scorer) for name, path in named.items() if name not in asked
     }
@@ -202,6 +207,27 @@ def compose(
         "order": list(SECTIONS),
         "transcripts": transcripts(material, given),
         "exit_code": exit_code(concluded["verdicts"]),
+    }
+
+
+def read_attribution(path: Path) -> dict[str, Any]:
+    """Return the terms of a change in order, with the hash of the file that they are from.
+
+    Raises:
+        DataError: not what `unswayed audit decompose --json` prints.
+    """
+    try:
+        value = parse(path.read_text(encoding="utf-8"))
+        terms = {str(name): dict(term) for name, term in value["terms"].items()}
+        rows = [{"name": name, "value": term["estimate"], "interval": term["interval"]} for name, term in terms.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not what `unswayed audit decompose --json` prints ({error})") from error
+    parts = [row for row in rows if row["name"] != TOTAL]
+    return {
+        "terms": [row for row in parts if row["value"] is not None],
+        "not_measured": [row["name"] for row in parts if row["value"] is None],
+        "total": next((row for row in rows if row["name"] == TOTAL), None),
+        "sha256": hash_file(path),
     }
 
 

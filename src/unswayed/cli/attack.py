@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from unswayed.cli.options import Json, Trust, default_command, print_json, shows_progress
-
-if TYPE_CHECKING:
-    from unswayed.attacks.run import Attack
 
 app = typer.Typer(
     cls=default_command("run"),
@@ -29,7 +26,9 @@ def run(
         str, typer.Argument(help="codewords, a public set, or jailbreak/behaviours:FILE with a column goal.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the attack.")],
-    attacker: Annotated[str, typer.Option(help="direct, static, best_of_n, many_shot, prefill or search.")] = "search",
+    attacker: Annotated[
+        str, typer.Option(help="direct, static, best_of_n, many_shot, prefill, search or grpo.")
+    ] = "search",
     attacker_model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Who writes attempts; by default the target itself.")
     ] = None,
@@ -59,8 +58,9 @@ def run(
     Example: unswayed attack smollm2-135m codewords --attacker search --budget queries=24 -o attacks/base
     """
     from unswayed.attacks.publish import attack
-    from unswayed.attacks.results import summary
+    from unswayed.attacks.results import RESULTS
     from unswayed.config.document import read_value
+    from unswayed.core.jsonl import parse
     from unswayed.engine.named import load_policy
     from unswayed.judges.build import build_judge, default_cache
 
@@ -73,16 +73,17 @@ def run(
     asked = None if judge is None else build_judge(judge, cache=default_cache(), dtype=dtype, device=device)
     loading: dict[str, Any] = {"dtype": dtype, "device": device, "trust_remote_code": trust_remote_code}
     target = load_policy(model, None if adapter is None else str(adapter), **loading)
-    found = attack(
+    attack(
         target, behaviours, attacker, out,
         attacker_model=attacker_model, settings=settings, budget=budget, part=part, limit=limit,  # type: ignore[arg-type]
         judge=asked, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, progress=shows_progress(),
         **(loading if attacker_model is not None else {}),
     )  # fmt: skip
+    told = parse((out / RESULTS).read_text(encoding="utf-8"))
     if json:
-        print_json(summary(found))
+        print_json(told)
     else:
-        _print(found, out)
+        _print(told, out)
 
 
 @app.command("serve")
@@ -119,17 +120,15 @@ def serve(
         server.server_close()
 
 
-def _print(found: Attack, folder: Path) -> None:
+def _print(told: dict[str, Any], folder: Path) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from unswayed.attacks.results import summary
     from unswayed.core.printable import printable
     from unswayed.report.numbers import level, span
 
-    told: dict[str, Any] = summary(found)
     table = Table(
         "queries", "broken", "95% interval", "n", "unscored", "bounds", box=box.SIMPLE_HEAD, pad_edge=False,
         title=Text(printable(f"{told['attacker']} against {told['target']}", newlines=False)), title_justify="left",
@@ -149,6 +148,8 @@ def _print(found: Attack, folder: Path) -> None:
         )
     noise = told["false_success"]
     lines.append(f"the audit's false successes: {level(noise['value'])} {span(*(noise['interval'] or (None, None)))}")
+    if not told["controls"]["passed"]:
+        lines.append("CONTROLS FAILED: these figures measure nothing; see controls in results.json")
     spent = told["spent"]
     lines.append(f"spent: {spent['queries']:,} queries, {spent['tokens']:,} tokens of target and attacker")
     if told["unscored"]:

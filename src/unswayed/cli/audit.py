@@ -62,6 +62,9 @@ def run(
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="People's labels: a table with arm, id and human.")
     ] = None,
+    attribution: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `unswayed audit decompose --json` printed.")
+    ] = None,
     inputs: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Input of OpenAI's batch API; may be given twice.")
     ] = None,
@@ -99,6 +102,7 @@ def run(
     found = audit(
         before, after, live=_live(suite or (), suite_arg or (), limit, seed, draws, batch_size, dtype, device, asked),
         plan=plan, out=out, judge=asked, replicate=replicate, parity=parity, labels=labels,
+        attribution=attribution,
         inputs=inputs or (), scorer=scorer, skip=skip or (), again=again, show_sensitive=show_sensitive,
         rule=rule, trait=trait, rubric=rubric, eps=eps, looks=looks, seed=seed,
     )  # fmt: skip
@@ -134,6 +138,31 @@ def verify(
         raise typer.Exit(10)
 
 
+@app.command("cells")
+def cells(
+    sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A folder that `unswayed sweep run` filled.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundles, one for each trained cell.")],
+    plan: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML with an \\[audit] table, for all.")] = None,
+    allow: Annotated[list[str] | None, typer.Option(metavar="VERDICT", help="A verdict that ends with 0.")] = None,
+    json: Json = False,
+) -> None:
+    """Audit every trained cell of a sweep against the organism it began as.
+
+    Example: unswayed audit cells sweeps/small -o audits/small
+    """
+    from unswayed.audit.cells import audit_cells, exit_of
+
+    found = audit_cells(sweep, out, plan)
+    if json:
+        rows = [{"name": pair.name, "cell": pair.cell, "verdicts": one.verdicts} for pair, one in found]
+        print_json({"audits": rows})
+    else:
+        for pair, one in found:
+            typer.echo(f"{pair.name} ({pair.cell})")
+            _print(one)
+    raise typer.Exit(exit_of(found, tuple(_allowed(allow or ()))))
+
+
 @app.command("plan")
 def write_plan(
     before: Annotated[
@@ -141,6 +170,10 @@ def write_plan(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The plan.")] = Path("audit.toml"),
     rule: Annotated[str | None, typer.Option(help="A rule of `unswayed rules`.")] = None,
+    sweep: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="SWEEP", help="A sweep's folder or recipe: its organisms are BEFORE."),
+    ] = None,
 ) -> None:
     """Write a plan to edit: margins, family, limits, and what so many prompts can show.
 
@@ -152,8 +185,15 @@ def write_plan(
 
     if out.exists():
         raise ConfigError(f"{out}: exists; a plan is not overwritten. Name another file with -o")
+    if sweep is not None and before is None:
+        from unswayed.audit.planning import organism_of
+
+        before = organism_of(sweep)
     write_atomic(out, draft(None if before is None else read_arm(before), rule))
-    typer.echo(f"{out}: edit it, then give it to unswayed audit with --plan", err=True)
+    told = (
+        f"unswayed audit cells {sweep} --plan {out} -o audits" if sweep else f"unswayed audit BEFORE AFTER --plan {out}"
+    )
+    typer.echo(f"{out}: edit it, then {told}", err=True)
 
 
 def _judge(spec: str | None, rubric: str | None) -> Any:

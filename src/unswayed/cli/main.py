@@ -39,6 +39,7 @@ COMMANDS = {
     "attack": "Attack a model within a stated budget; run the same command again to continue.",
     "score": "Score completions from a file by a named rule, without any model.",
     "rules": "List the scoring rules, their versions and their measured error.",
+    "sweep": "Plan, run and read a matrix of organisms, methods and seeds.",
     "judge": "Check a judge, and draw replies for people to label.",
     "inspect": "Write evaluations as logs that Inspect's viewer opens.",
     "organism": "Make, check and adopt model organisms: models with a known fault.",

@@ -103,7 +103,7 @@ def show(
     from unswayed.models import load_chat
 
     plan = _plan(recipe, pairs, model, set_ or [])
-    _, rows = read_data(plan.data, need_teacher=not plan.method.trains_on_targets)
+    _, rows = read_data(plan.data, plan.seed, need_teacher=not plan.method.trains_on_targets)
     chosen = _choose(rows, pair or [], number, plan.data.train)
     _, chat = load_chat(
         plan.model.id, revision=plan.model.revision, **plan.chat.model_dump(), trust_remote_code=trust_remote_code

@@ -14,6 +14,8 @@ from unswayed.core.errors import ConfigError
 if TYPE_CHECKING:
     from unswayed.training.prepare import Prepared
 
+OFTEN = {0: "never", 1: "once", 2: "twice"}
+
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe in TOML.", metavar="RECIPE.toml")],
@@ -89,7 +91,11 @@ def _rows(prepared: Prepared) -> str:
     """Return how many rows the run trains on and how often each pair comes, as a line of the plan."""
     rows, pairs = prepared.rows, len(prepared.pairs)
     times, more = divmod(rows, pairs)
-    often = [f"{count} pairs {n} times" for count, n in ((more, times + 1), (pairs - more, times)) if count]
+    often = [
+        f"{count} pairs {OFTEN.get(n, f'{n} times')}"
+        for count, n in ((more, times + 1), (pairs - more, times))
+        if count
+    ]
     last = len(prepared.pairs_of(prepared.steps - 1)) - prepared.recipe.train.anchors_per_step
     short = f", the last {last}" if last < prepared.recipe.train.pairs_per_step else ""
     return f"{rows}, {prepared.recipe.train.pairs_per_step} a step{short}: {', '.join(often)}"

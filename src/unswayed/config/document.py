@@ -201,3 +201,30 @@ def explain(error: ValidationError | RecursionError, model: type[BaseModel]) -> 
             what += _meant(where, model)
         lines.append(f"{where and where + ': '}{what.removeprefix('Value error, ')}")
     return lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+
+
+def to_toml(tables: Mapping[str, Any]) -> str:
+    """Return tables as TOML that reads back as they are; what is None is left out, for TOML has no such value."""
+    simple = {key: value for key, value in tables.items() if not isinstance(value, Mapping)}
+    nested = {key: value for key, value in tables.items() if isinstance(value, Mapping)}
+    parts = [_lines(simple), *(f"[{_key(key)}]\n{_lines(value)}" for key, value in nested.items())]
+    return "\n".join(parts).strip() + "\n"
+
+
+def _lines(table: Mapping[str, Any]) -> str:
+    return "".join(f"{_key(key)} = {to_value(value)}\n" for key, value in table.items() if value is not None)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else to_value(key)
+
+
+def to_value(value: Any) -> str:
+    """Return a value as TOML."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(key)} = {to_value(each)}" for key, each in value.items() if each is not None)
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(to_value(each) for each in value)}]"
+    # Numbers and booleans are written as in JSON; so is a string, but for the one character that TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")

@@ -59,6 +59,12 @@ class DataConfig(Table):
     )
     allow_identical: bool = science(False, description="accept pairs whose two prompts are equal (anchor pairs)")
     limit: int | None = science(None, ge=1, description="use only the first rows")
+    rows: int | None = science(
+        None, ge=1, description="train on exactly so many usable rows, drawn by the run's seed, so that methods compare"
+    )
+    one_side: Literal["prompt", "teacher_prompt"] | None = science(
+        None, description="control: both prompts of every pair are this one, e.g. clean to clean"
+    )
     allow_evaluation_only: bool = science(
         False, description="train on sets whose authors ask that nobody does; the run records which"
     )

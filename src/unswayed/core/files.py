@@ -49,11 +49,11 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes, *, durable: bool = True) -> None:
     """Replace `path` by `content`: readers see the old file or the new one, never a part.
 
     The temporary file lies in the same folder, so the rename cannot cross file systems. What killed writers of `path`
-    left there is removed.
+    left there is removed. What can be written again at no cost need not be durable, which saves two waits for the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
@@ -62,13 +62,15 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         with _naming(path), open(temporary, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.rename(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    fsync_path(path.parent)
+    if durable:
+        fsync_path(path.parent)
 
 
 @contextmanager
@@ -86,9 +88,9 @@ def dump_json(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Write canonical JSON, whole or not at all."""
-    write_atomic(path, dump_json(value))
+    write_atomic(path, dump_json(value), durable=durable)
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -193,9 +195,10 @@ def rewrite_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> int:
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool = False, advice: str = "choose another folder") -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = False, advice: str = "choose another folder") -> Iterator[int]:
     """Hold the folder's `LOCK` file. The kernel frees it when the process dies, so no lock is ever stale.
 
+    Yields its descriptor: a process started with it (`pass_fds`) goes on holding the lock after this one has died.
     `advice` says what to do where the folder cannot be written.
 
     Raises:
@@ -219,7 +222,7 @@ def locked(folder: Path, *, wait: bool = False, advice: str = "choose another fo
         file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         try:
-            yield
+            yield file.fileno()
         finally:
             file.seek(0)
             file.truncate()

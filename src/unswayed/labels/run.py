@@ -81,7 +81,7 @@ def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> P
             of which has the target that the labeller needs.
     """
     labeller = recipe.labeller
-    path, pairs = read_data(recipe.data)
+    path, pairs = read_data(recipe.data, recipe.seed)
     if recipe.model.adapter is not None:
         check_adapter(recipe.model.adapter)
     for part in (getattr(labeller, "scorer", None), getattr(labeller, "judge", None)):

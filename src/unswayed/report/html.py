@@ -99,6 +99,11 @@ def audit_page(content: Mapping[str, Any]) -> str:
     )
 
 
+def sweep_page(content: Mapping[str, Any]) -> str:
+    """Return the page of a sweep, from what its `report.json` holds; equal contents give equal bytes."""
+    return _environment(REPORT).get_template("sweep.html.j2").render(sweep=content)
+
+
 def _drawings(report: Report) -> Mapping[str, Any]:
     from markupsafe import Markup
 

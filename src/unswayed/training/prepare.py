@@ -115,10 +115,10 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
             + ", and ".join(method.needs[need] for need in missing)
         )
     given = recipe.method.trains_on_targets
-    path, pairs = read_data(recipe.data, need_teacher=not given)
+    path, pairs = read_data(recipe.data, recipe.seed, need_teacher=not given)
     anchor_path = None if recipe.data.anchors is None else locate_data(recipe.data.anchors)
     anchors = [] if anchor_path is None else _read_anchors(recipe, anchor_path, pairs)
-    if not given:
+    if not given and recipe.data.one_side is None:
         require_sides(path, pairs)
         for warning in side_warnings(pairs):
             log.warning(warning)

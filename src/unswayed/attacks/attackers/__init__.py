@@ -6,11 +6,11 @@ import difflib
 import inspect
 from typing import Any
 
-from unswayed.attacks.attackers import best_of_n, direct, many_shot, prefill, search, static
+from unswayed.attacks.attackers import best_of_n, direct, grpo, many_shot, prefill, search, static
 from unswayed.attacks.attackers.base import ATTACKERS, Attacker
 from unswayed.core.errors import ConfigError
 
-__all__ = ["ATTACKERS", "best_of_n", "build_attacker", "direct", "many_shot", "prefill", "search", "static"]
+__all__ = ["ATTACKERS", "best_of_n", "build_attacker", "direct", "grpo", "many_shot", "prefill", "search", "static"]
 
 
 def build_attacker(name: str, *, seed: int, **settings: Any) -> Attacker:
