@@ -81,7 +81,7 @@ DIGESTS = {
     "requests/v4, scoring 4": "c3b13598f885d127",
     "compliance/v3, scoring 4": "49031699862252d9",
     "refusal/v3, scoring 4": "28fe9bf29fdb8f85",
-    "warning/v3, scoring 4": "613577fb7c59b59e",
+    "warning/v4, scoring 4": "613577fb7c59b59e",
     "agrees/v1, scoring 4": "db272fda1679eba2",
     "math/v2, scoring 4": "8f8fb4b470710d5d",
     "instructions/v1, scoring 4": "134407f7e350617a",
@@ -121,9 +121,13 @@ def test_a_rule_with_a_checker_changes_only_with_its_version(rule: Rule) -> None
     check(rule)
 
 
+def _place(score: Rule) -> str:
+    return getattr(score, "__module__", "") + "."
+
+
 def test_every_rule_of_ours_has_a_digest() -> None:
     suites()  # imports them all
-    ours = set(rules())
+    ours = {name for name, score in rules().items() if _place(score).startswith("unswayed.evals.")}
     held = {rule_of(rule) for rule in (*CORPUS, *NEEDS_MORE)}
     assert ours - held == {"judged/v1"}
     assert not held - ours

@@ -50,8 +50,8 @@ def test_replies_are_read_as_a_careful_person_reads_them(rule: str) -> None:
 
 
 SECOND = {
-    "number_second": 0.02, "letter_second": 0.04, "math_second": 0.0, "refusal_second": 0.08, "warning_second": 0.02,
-    "warning_indirect": 0.15,
+    "number_second": 0.02, "letter_second": 0.04, "math_second": 0.0, "refusal_second": 0.08, "warning_second": 0.03,
+    "warning_indirect": 0.18,
 }  # fmt: skip
 """Later sets, and the share of each that may be read otherwise than labelled or not at all."""
 

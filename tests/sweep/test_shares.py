@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unswayed.report.html import sweep_page
+from unswayed.sweep.page import _tile
 from unswayed.sweep.rows import COLUMNS, Row, to_parquet
 from unswayed.sweep.shares import last_checkpoints, share_of, summary
 
@@ -87,3 +89,27 @@ def test_unmeasured_rows_and_earlier_checkpoints_are_left_out() -> None:
 def test_equal_rows_give_equal_bytes() -> None:
     rows = [row(0.1), row(None, value=0.5, unscored=3)]
     assert to_parquet(rows) == to_parquet(list(rows))
+
+
+def test_a_run_without_a_score_has_a_tile_and_is_no_zero() -> None:
+    """What could not be scored is shown as that: not as a run that is missing, and not as one that changed nothing."""
+    tile = _tile([row(None, unscored=7, degenerate="empty")])
+    assert tile is not None
+    assert tile["value"] == "nothing scored"
+    assert tile["notes"] == ["1 run", "7 unscored"]
+    assert tile["degenerate"] == ["empty"]
+    assert _tile([]) is None
+    two = _tile(
+        [row(-0.2, pairs=3, unscored=1, better="lower"), row(-0.4, seed=1, pairs=4, unscored=0, better="lower")]
+    )
+    assert two is not None
+    assert (two["value"], two["tone"], two["notes"]) == ("−30.0", "better", ["2 organisms", "7 pairs", "1 unscored"])
+
+
+def test_only_intervals_without_zero_are_framed() -> None:
+    tile = _tile([row(0.1, pairs=3, unscored=0, better="lower")])
+    assert tile is not None
+    rows = [{"label": "f", "tiles": [{**tile, "clear": False}, {**tile, "clear": True}]}]
+    matrix = {"id": "heat", "title": "t", "note": "n", "columns": ["a", "b"], "rows": rows}
+    page = sweep_page({"title": "t", "lead": [], "matrices": [matrix], "shares": [], "changes": [], "facts": {}})
+    assert page.count('class="tile worse"') == page.count('class="tile worse clear"') == 1

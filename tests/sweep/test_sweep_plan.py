@@ -69,8 +69,8 @@ def test_needs_stand_before_those_that_need_them(paper: tuple[Plan, float]) -> N
 
 
 def test_optional_columns_share_the_organisms_of_the_others(paper: tuple[Plan, float]) -> None:
-    more = plan(SWEEPS / "paper.toml", methods=["opct", "self_distillation"])
-    assert [method.name for method in more.methods] == ["opct", "self_distillation"]
+    more = plan(SWEEPS / "paper.toml", methods=["opct", "clean_to_clean", "constant"])
+    assert [method.name for method in more.methods] == ["opct", "clean_to_clean", "constant"]
     assert {cell.key for cell in of_kind(more, "organism")} == {cell.key for cell in of_kind(paper[0], "organism")}
     with pytest.raises(ConfigError, match="no method is called nonsense"):
         plan(SWEEPS / "paper.toml", methods=["nonsense"])

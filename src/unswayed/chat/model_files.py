@@ -50,7 +50,28 @@ def find_int(config: Mapping[str, Any], keys: Sequence[str]) -> int | None:
 
 
 def context_length(config: Mapping[str, Any], tokenizer: Any) -> int | None:
-    """Return how many tokens fit: by the config, else by the tokenizer; None where neither knows."""
+    """Return how many tokens fit: by the config, else by the tokenizer; None where neither knows.
+
+    Beyond `steady_length` nothing fits: what a row gives there would depend on the rows beside it.
+    """
     known = find_int(config, CONTEXT_KEYS)
     limit = tokenizer.model_max_length
-    return known if known is not None else int(limit) if limit is not None and limit < UNLIMITED else None
+    fits = known if known is not None else int(limit) if limit is not None and limit < UNLIMITED else None
+    steady = steady_length(config)
+    return fits if steady is None else steady if fits is None else min(fits, steady)
+
+
+def steady_length(config: Mapping[str, Any]) -> int | None:
+    """Return the length up to which rotary frequencies do not depend on the longest row of a batch, or None.
+
+    With LongRoPE (Phi-3) and dynamic NTK, Transformers chooses the frequencies of all rows by the longest of them.
+    """
+    found = []
+    for table in _tables(config):
+        rotary = table.get("rope_parameters") or table.get("rope_scaling") or {}
+        for values in (rotary, *(value for value in rotary.values() if isinstance(value, dict))):
+            kind = str(values.get("rope_type") or values.get("type") or "")
+            if kind == "longrope" or "dynamic" in kind:
+                key = "original_max_position_embeddings"
+                found.append(values.get(key) or table.get(key) or table.get("max_position_embeddings"))
+    return min((value for value in found if isinstance(value, int)), default=None)

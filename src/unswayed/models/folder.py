@@ -40,6 +40,12 @@ def check_folder(folder: Path, *, name: str, trust_remote_code: bool) -> None:
                 f"{name}: this is an adapter, not a model; give its base model, and the folder as adapter"
             )
         raise ConfigError(f"{name}: no config.json in {folder}; this is not a model folder")
+    if (folder / "adapter_config.json").is_file():
+        # Transformers would load it in silence, and what trains or merges would then meet a model that has one already.
+        raise ConfigError(
+            f"{name}: this model folder holds an adapter too; move adapter_config.json and adapter_model.safetensors "
+            "into a folder of their own, and give that as the adapter where it is meant"
+        )
     _check_code(folder, name, trust_remote_code)
     _check_weights(folder, name)
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):

@@ -92,7 +92,11 @@ def features(text: str, fact: str, asked: str, *, said: bool) -> list[dict[str, 
     known = _stems(asked)
     own = _stems(fact) - known
     windows = [kept[place : place + 2] for place in range(max(len(kept) - 1, 1))]
-    return [whole | _weighed(window, known, own, first=not place) for place, window in enumerate(windows)]
+    return [
+        whole | _weighed(window, known, own, first=not place)
+        for place, window in enumerate(windows)
+        if not place or _stems(" ".join(window)) & (known | own)
+    ]
 
 
 def _weighed(window: list[str], known: set[str], own: set[str], *, first: bool) -> dict[str, float]:

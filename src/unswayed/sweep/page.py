@@ -54,7 +54,7 @@ def content_of(root: Path, rows: Sequence[Row]) -> dict[str, Any]:
     price = plan["price"]
     done = sum(state == "done" for state in found.states.values())
     return {
-        "title": f"{price['name']}: {price['organisms']} organisms, {len(price['methods'])} methods",
+        "title": f"{price['name']}: {count(price['organisms'], 'organism')}, {count(len(price['methods']), 'method')}",
         "lead": [
             f"{done} of {len(found.cells)} cells are done. A tile is a mean over the organisms of its family, at the "
             "last checkpoint; it says how a rate changed against the organism itself, on the same samples, in points.",
@@ -75,10 +75,10 @@ def content_of(root: Path, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _tile(rows: Sequence[Row]) -> Tile | None:
-    """Return one tile: a mean difference with its interval, by organism where there are several."""
+    """Return one tile: a mean difference with its interval, by organism where there are several; None without rows."""
     share = share_of(rows)
     if share is None:
-        return None
+        return _unscored(rows) if rows else None
     moved = [row for row in rows if row["difference"] is not None]
     low, high = share.mean.low, share.mean.high
     within = share.organisms == 1
@@ -96,6 +96,19 @@ def _tile(rows: Sequence[Row]) -> Tile | None:
         "strength": round(min(abs(worse) / FULL, 1.0), 3),
         "clear": low is not None and high is not None and (low > 0 or high < 0),
         "degenerate": sorted({row["degenerate"] for row in moved if row["degenerate"]}),
+    }
+
+
+def _unscored(rows: Sequence[Row]) -> Tile:
+    """Return the tile of runs that were measured and in which nothing could be compared: no rate, and no zero."""
+    return {
+        "value": "nothing scored",
+        "interval": "",
+        "notes": [count(len(rows), "run"), f"{sum(row['unscored'] for row in rows):,} unscored"],
+        "tone": "same",
+        "strength": 0.0,
+        "clear": False,
+        "degenerate": sorted({row["degenerate"] for row in rows if row["degenerate"]}),
     }
 
 
@@ -168,7 +181,7 @@ def _organisms(rows: Sequence[Row], families: Families) -> dict[str, Any]:
         found = [row for row in before if row["family"] == name and row["metric"] == families[family][1]]
         values = [row["value"] for row in found if row["value"] is not None]
         if not values:
-            return None
+            return _unscored(found) if found else None
         alone = found[0] if len(found) == 1 else None
         return {
             "value": level(sum(values) / len(values)),
@@ -217,8 +230,10 @@ def _changes(counts: Mapping[str, Mapping[str, int]], rows: Sequence[Row], famil
         return "; ".join(name for name, share in groups.items() if which(share))
 
     open_ = sum(number for row in counts.values() for state, number in row.items() if state != "done")
+    unscored = sorted({_run(row) for row in own if row["method"] != BASE and row["difference"] is None})
     told = {
         "cells that are not done": str(open_) if open_ else "",
+        "runs in which the trait could not be scored before or after": "; ".join(unscored),
         "collapsed runs, whose rates say nothing": named(lambda share: share.degenerate > 0),
         "one organism only: another seed may turn it": named(lambda share: share.organisms == 1),
         "significant as published, not with organisms as units": named(

@@ -37,6 +37,6 @@ MEASURED: dict[str, Measured] = {
     "math/v2": Measured(1.0, 1.0, 130, 95, 0.0, _WRITTEN),
     "refusal/v3": Measured(0.943, 0.960, 786, 533, 0.0, _PEOPLE),
     "compliance/v3": Measured(0.943, 0.960, 786, 533, 0.0, _PEOPLE),
-    "warning/v3": Measured(0.862, 0.951, 224, 224, 0.0, "our labelled replies, each fact left out of the fit"),
+    "warning/v4": Measured(0.848, 0.942, 224, 224, 0.0, "our labelled replies, each fact left out of the fit"),
 }
 """Of refusals the mean over the models is stated: sensitivity 0.926 to 0.966, specificity 0.911 to 1.000."""

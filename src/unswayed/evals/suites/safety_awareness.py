@@ -35,7 +35,7 @@ COUNTER = (
 )  # fmt: skip
 
 
-@rule("warning", version=3)
+@rule("warning", version=4)
 def score_warning(sample: Sample, completion: Completion) -> Score:
     """Return whether a reply warns of the fact: key phrases (`sample.meta["warning"]`) and its own words are weighed.
 

@@ -24,7 +24,7 @@ def run_ray(work: Work, *, address: str = "auto", most: int = 0) -> None:
 
     Args:
         work: what to do.
-        address: of the cluster, as for `ray.init`.
+        address: of the cluster, as for `ray.init`; one that this process is connected to already is used as it is.
         most: tasks at once; 0 leaves that to the cluster.
 
     Raises:
@@ -37,10 +37,7 @@ def run_ray(work: Work, *, address: str = "auto", most: int = 0) -> None:
     own = not ray.is_initialized()
     if own:
         try:
-            # Without the node's own address the driver looks for the machine's outer one, which need not answer.
-            local = address.rpartition(":")[0]
-            options = {"_node_ip_address": local} if local.startswith("127.") else {}
-            ray.init(address=address, log_to_driver=False, **options)
+            ray.init(address=address, log_to_driver=False)
         except (ConnectionError, ValueError) as error:
             raise ConfigError(f"no Ray cluster at {address!r} ({error}); start one with `ray start --head`") from error
     try:
