@@ -111,7 +111,7 @@ class TrainConfig(Table):
     anchors_per_step: int = science(0, ge=0, description="rows of data.anchors beside the pairs of each step")
     steps: int | None = science(None, ge=1, description="steps, all of pairs_per_step pairs; or give epochs")
     epochs: float | None = science(
-        None, gt=0, description="passes over the pairs, each once a pass: the last step of one may be smaller"
+        None, gt=0, le=1e6, description="passes over the pairs, each once a pass: the last step of one may be smaller"
     )
     micro_batch: int = operational(8, ge=1, description="rows in memory at once; halved by itself when memory runs out")
     activation_checkpointing: bool = operational(False, description="less memory for a third more compute")
