@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from unswayed.evals.run import evaluate
     from unswayed.perturb.base import perturbation
     from unswayed.training.callbacks import Callback
-    from unswayed.training.loop import train
+    from unswayed.training.loop import Run, train
 
 __all__ = [
     "ACT",
@@ -74,6 +74,7 @@ __all__ = [
     "PromptPair",
     "Recipe",
     "Rollout",
+    "Run",
     "Sample",
     "SamplingParams",
     "Score",
@@ -117,7 +118,7 @@ _HOMES = {
     "unswayed.perturb.base": ("perturbation",),
     "unswayed.engine.named": ("load_policy",),
     "unswayed.training.callbacks": ("Callback",),
-    "unswayed.training.loop": ("train",),
+    "unswayed.training.loop": ("Run", "train"),
     "unswayed.core.types": (
         "Completion",
         "Effect",

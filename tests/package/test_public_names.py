@@ -11,7 +11,7 @@ import pytest
 import unswayed
 
 PUBLIC = {
-    "ACT", "BCT", "BCTSoft", "Callback", "OPCT", "SFT", "train", "Recipe",
+    "ACT", "BCT", "BCTSoft", "Callback", "OPCT", "SFT", "Run", "train", "Recipe",
     "read_pairs", "write_pairs", "perturbation", "load_policy",
     "evaluate", "suite", "attack", "compare", "losses", "errors", "organisms", "sweep",
     "Message", "PromptPair", "SamplingParams", "Rollout", "Sample", "Score", "Completion", "Estimate", "Effect",

@@ -15,7 +15,7 @@ import runs
 from unswayed.cli.runs import app as runs_app
 from unswayed.core.errors import CheckpointError, ConfigError, DataError
 from unswayed.core.files import locked, remove_leftovers
-from unswayed.training.loop import train
+from unswayed.training.loop import Run, train
 from unswayed.training.run_folder import MARKER
 
 
@@ -151,3 +151,14 @@ def test_26_the_marker_is_the_first_that_a_run_writes(
     monkeypatch.setattr(module, "write_json", lambda path, value: (written.append(path.name), real(path, value)))
     train(runs.recipe(tmp_path, tiny_model_dir, train={"steps": 1}))
     assert written[0] == MARKER
+
+
+def test_58_a_finished_run_is_loaded_from_its_folder(tmp_path: Path, tiny_model_dir: Path) -> None:
+    run = train(runs.recipe(tmp_path, tiny_model_dir))
+    loaded = Run.load(run.path)
+    assert loaded == run
+    assert loaded.metrics() == run.metrics()
+    assert loaded.policy.identity == run.policy.identity
+    (run.path / "DONE.json").unlink()
+    with pytest.raises(ConfigError, match="no finished run here"):
+        Run.load(run.path)

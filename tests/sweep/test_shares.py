@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unswayed.report.html import sweep_page
 from unswayed.sweep.page import _tile
 from unswayed.sweep.rows import COLUMNS, Row, to_parquet
 from unswayed.sweep.shares import last_checkpoints, share_of, summary
@@ -103,3 +104,12 @@ def test_a_run_without_a_score_has_a_tile_and_is_no_zero() -> None:
     )
     assert two is not None
     assert (two["value"], two["tone"], two["notes"]) == ("−30.0", "better", ["2 organisms", "7 pairs", "1 unscored"])
+
+
+def test_only_intervals_without_zero_are_framed() -> None:
+    tile = _tile([row(0.1, pairs=3, unscored=0, better="lower")])
+    assert tile is not None
+    rows = [{"label": "f", "tiles": [{**tile, "clear": False}, {**tile, "clear": True}]}]
+    matrix = {"id": "heat", "title": "t", "note": "n", "columns": ["a", "b"], "rows": rows}
+    page = sweep_page({"title": "t", "lead": [], "matrices": [matrix], "shares": [], "changes": [], "facts": {}})
+    assert page.count('class="tile worse"') == page.count('class="tile worse clear"') == 1

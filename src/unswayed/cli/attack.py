@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json, Trust, default_command, print_json, shows_progress
+from unswayed.cli.options import Json, Trust, default_command, echo, print_json, shows_progress
 
 app = typer.Typer(
     cls=default_command("run"),
@@ -111,7 +111,7 @@ def serve(
         trust_remote_code=trust_remote_code,
     )
     server = start(policy, host=host, port=port)
-    typer.echo(f"http://{host}:{server.server_address[1]}/v1")
+    echo(f"http://{host}:{server.server_address[1]}/v1")
     try:
         server.serve_forever()
     except KeyboardInterrupt:

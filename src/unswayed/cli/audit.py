@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unswayed.cli.audit_decompose import decompose
-from unswayed.cli.options import Json, default_command, print_json
+from unswayed.cli.options import Json, default_command, echo, print_json
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def verify(
     else:
         for one in checks:
             state = {True: "holds", False: "DIFFERS", None: "not compared"}[one.holds]
-            typer.echo(printable(f"{one.name:<10}{state:<14}{one.said}", newlines=False))
+            echo(printable(f"{one.name:<10}{state:<14}{one.said}", newlines=False))
     if not holds:
         raise typer.Exit(10)
 
@@ -158,7 +158,7 @@ def cells(
         print_json({"audits": rows})
     else:
         for pair, one in found:
-            typer.echo(f"{pair.name} ({pair.cell})")
+            echo(f"{pair.name} ({pair.cell})")
             _print(one)
     raise typer.Exit(exit_of(found, tuple(_allowed(allow or ()))))
 
@@ -193,7 +193,7 @@ def write_plan(
     told = (
         f"unswayed audit cells {sweep} --plan {out} -o audits" if sweep else f"unswayed audit BEFORE AFTER --plan {out}"
     )
-    typer.echo(f"{out}: edit it, then {told}", err=True)
+    echo(f"{out}: edit it, then {told}", err=True)
 
 
 def _judge(spec: str | None, rubric: str | None) -> Any:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json as json_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, echo, print_json
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def compare(
     )
     page = write_comparison(out or afters[0] / "compare", made)
     if json:
-        print(json_.dumps(to_json(made), indent=2))
+        print_json(to_json(made))
     else:
         _print(made, page)
 
@@ -112,12 +111,12 @@ def _print_attacks(found: dict[str, Any], folder: Path) -> None:
 
     for side in ("before", "after"):
         told = found[side]
-        typer.echo(printable(f"{side:<7}{told['target']}: {level(told['success'])} broken ({told['wording']})"))
+        echo(printable(f"{side:<7}{told['target']}: {level(told['success'])} broken ({told['wording']})"))
     low, high = found["interval"] or (None, None)
     p_value = "" if found["log_rank_p"] is None else f"; log-rank p = {found['log_rank_p']:.3g}"
     shift = f"{change(found['difference'], named=True)} ({span(low, high, signed=True)})"
-    typer.echo(f"difference {shift}, {found['pairs']} pairs, {found['missing']} missing{p_value}: {found['verdict']}")
-    typer.echo(printable(str(folder / "compare.json")))
+    echo(f"difference {shift}, {found['pairs']} pairs, {found['missing']} missing{p_value}: {found['verdict']}")
+    echo(printable(str(folder / "compare.json")))
 
 
 Loaded = tuple[
@@ -144,7 +143,7 @@ def _load(before: Path, afters: Sequence[Path], replicate: Path | None, train_pa
         for key in sorted({key for keys in found for key in keys} - set(both))
     ]
     for key, who in alone:
-        typer.echo(f"only in {printable(', '.join(who))}, not compared: {printable(key)}", err=True)
+        echo(f"only in {printable(', '.join(who))}, not compared: {printable(key)}", err=True)
     twins = _find(replicate) if replicate else {}
     results, overlaps, again = [], [], []
     for key in both:

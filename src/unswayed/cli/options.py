@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from unswayed.core.files import dump_json
 from unswayed.core.log import LOGGER
-from unswayed.core.printable import printable_json
+from unswayed.core.printable import printable, printable_json
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that needs no weights, then stop.")]
@@ -35,6 +35,11 @@ def default_command(name: str) -> type[TyperGroup]:
 def shows_progress() -> bool:
     """Return whether long work shows how far it is: not with `--quiet`."""
     return LOGGER.isEnabledFor(logging.INFO)
+
+
+def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print text to stdout, or stderr; the one place where plain text of a command reaches a terminal."""
+    typer.echo(printable(text), err=err, nl=nl)
 
 
 def print_json(value: Any) -> None:

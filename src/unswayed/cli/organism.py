@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json, Trust, print_json, shows_progress
+from unswayed.cli.options import Json, Trust, echo, print_json, shows_progress
 
 if TYPE_CHECKING:
     from unswayed.organisms.gate import Gate
@@ -38,13 +38,13 @@ def families_(
         print_json(rows)
         return
     for row in rows:
-        typer.echo(f"{row['name']}\n    trait      {row['trait']}\n    measured   {row['measured']}")
-        typer.echo(f"    suite      {row['suite']}, over {row['unit']}s")
+        echo(f"{row['name']}\n    trait      {row['trait']}\n    measured   {row['measured']}")
+        echo(f"    suite      {row['suite']}, over {row['unit']}s")
         for each in row["inductions"]:
-            typer.echo(f"    induction  {each['name']}: {each['description']}")
+            echo(f"    induction  {each['name']}: {each['description']}")
         if name:
             for said, (trait, control) in row["constants"].items():
-                typer.echo(f"    constant   {said}: trait {_shown(trait)}, control {_shown(control)}")
+                echo(f"    constant   {said}: trait {_shown(trait)}, control {_shown(control)}")
 
 
 @app.command()
@@ -98,7 +98,7 @@ def pairs(
 
     with writing(out, "name another file"):
         write_pairs(out, find_family(name).pairs(count, seed))
-    typer.echo(f"{count} pairs of {name}, seed {seed}: {out}")
+    echo(f"{count} pairs of {name}, seed {seed}: {out}")
 
 
 @app.command()
@@ -169,7 +169,7 @@ def trajectory(
         return
     for row in rows:
         shown = f"{level(row['value']):>7} ({span(row['low'], row['high'])})"
-        typer.echo(f"step {row['step']:>5}  {row['metric']:28} {shown}, {row['unscored']} unscored")
+        echo(f"step {row['step']:>5}  {row['metric']:28} {shown}, {row['unscored']} unscored")
 
 
 @app.command()
@@ -184,7 +184,7 @@ def push(
     """Put an organism on the hub, in a private repository unless --public is given."""
     from unswayed.organisms.upload import push as run
 
-    typer.echo(run(path, repository, yes_publish_organism=yes_publish_organism, public=public))
+    echo(run(path, repository, yes_publish_organism=yes_publish_organism, public=public))
 
 
 def _end(gate: Gate, as_json: bool, last: str) -> None:
@@ -193,7 +193,7 @@ def _end(gate: Gate, as_json: bool, last: str) -> None:
         print_json(gate.record())
     else:
         _print(gate)
-        typer.echo(last)
+        echo(last)
     if not gate.passed:
         raise typer.Exit(FAILED)
 
@@ -201,19 +201,19 @@ def _end(gate: Gate, as_json: bool, last: str) -> None:
 def _print(gate: Gate) -> None:
     from unswayed.report.numbers import change, level, span
 
-    typer.echo(f"{gate.family}, {gate.units} units of part {gate.part}, seed {gate.seed}")
+    echo(f"{gate.family}, {gate.units} units of part {gate.part}, seed {gate.seed}")
     for name, rate in gate.rates.items():
         base, own, moved = rate["base"], rate["organism"], rate["difference"]
         by = "" if moved is None else f"  {change(moved['value'])} ({span(moved['low'], moved['high'], signed=True)})"
         unscored = f", {own['unscored']} unscored" if own["unscored"] else ""
-        typer.echo(f"  {name:28} {level(base['value']):>7} -> {level(own['value']):>7}{by}{unscored}")
+        echo(f"  {name:28} {level(base['value']):>7} -> {level(own['value']):>7}{by}{unscored}")
     for arm, found in gate.beside.items():
-        typer.echo(
+        echo(
             f"  {arm:8} {level(found['distinct'])} distinct replies, {level(found['commonest_opening'])} begin alike, "
             f"{found['mean_tokens']:.0f} tokens"
         )
     for each in gate.checks:
-        typer.echo(f"{'pass' if each.passed else 'FAIL'}  {each.name}: {each.said}")
+        echo(f"{'pass' if each.passed else 'FAIL'}  {each.name}: {each.said}")
 
 
 def _shown(rate: float | None) -> str:

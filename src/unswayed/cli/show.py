@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unswayed.chat.spans import span_weights
-from unswayed.cli.options import Json, Trust
+from unswayed.cli.options import Json, Trust, print_json
 from unswayed.config.methods import CompletionConfig, MethodConfig
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.printable import printable
@@ -125,7 +125,7 @@ def show(
             with suppress(DataError):  # the prompts may be fine
                 views.append(view(chat, row))
     if as_json:
-        typer.echo(json.dumps(_facts(chat, plan, views, warnings)))
+        print_json(_facts(chat, plan, views, warnings))
     else:
         from rich.console import Console
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json, print_json, shows_progress
+from unswayed.cli.options import Json, echo, print_json, shows_progress
 from unswayed.core.printable import printable
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def plan(recipe: Recipe, set_: Set = None, method: Methods = None, as_json: Json
     if as_json:
         print_json(told)
         return
-    typer.echo(
+    echo(
         f"{told['name']}: {told['organisms']} organisms of {len(told['models'])} models and {len(told['families'])} "
         f"families, {len(told['methods'])} methods"
     )
@@ -47,9 +47,9 @@ def plan(recipe: Recipe, set_: Set = None, method: Methods = None, as_json: Json
         tokens = told["tokens"][kind].values()
         rows.append((kind, f"{count:,}", *(f"{value / 1e6:,.1f}M" for value in tokens), f"{told['hours'][kind]:,.1f}"))
     rows.append(("all", f"{sum(told['cells'].values()):,}", "", "", "", f"{told['total_hours']:,.1f}"))
-    typer.echo(_columns(rows))
+    echo(_columns(rows))
     rates = told["rates"]
-    typer.echo(
+    echo(
         f"judge calls {told['judge_calls']:,}; hours are those of one accelerator at {rates['rollout']:g} drawn, "
         f"{rates['scored']:g} scored and {rates['training']:g} trained tokens a second times billions of parameters "
         f"({printable(rates['source'], newlines=False)})"
@@ -122,12 +122,12 @@ def _print_status(root: Path, found: Status, as_json: bool) -> None:
     present = [state for state in STATES if any(state in row for row in told["counts"].values())]
     rows = [("kind", *present)]
     rows += [(kind, *(str(row.get(state, "")) for state in present)) for kind, row in told["counts"].items()]
-    typer.echo(_columns(rows))
+    echo(_columns(rows))
     for cell in told["cells"]:
         if cell["state"] in {"running", "failed"}:
-            typer.echo(printable(f"{cell['state']:8} {cell['key']}  {cell['name']}", newlines=False))
+            echo(printable(f"{cell['state']:8} {cell['key']}  {cell['name']}", newlines=False))
     left = told["seconds_left"]
-    typer.echo(
+    echo(
         f"{clock(told['seconds'])} of commands so far"
         + (f", {clock(left)} more at that rate, one after the other" if left else "")
         + (f"; {len(told['stale'])} folders of earlier plans" if told["stale"] else "")
@@ -158,7 +158,7 @@ def why(
     for stale in told["stale"]:
         lines += [f"was {stale['key']} in an earlier plan; since then:", *(f"    {line}" for line in stale["changed"])]
     lines += [f"by hand: cd {told['folder']} && {told['command']}"]
-    typer.echo("\n".join(printable(line, newlines=False) for line in lines))
+    echo("\n".join(printable(line, newlines=False) for line in lines))
 
 
 @app.command()
@@ -171,7 +171,7 @@ def table(root: Root, as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
         return
-    typer.echo(f"{len(rows)} rows in {root / JSONL} and {root / PARQUET}")
+    echo(f"{len(rows)} rows in {root / JSONL} and {root / PARQUET}")
 
 
 @app.command()
@@ -185,7 +185,7 @@ def report(root: Root, as_json: Json = False) -> None:
     if as_json:
         print_json(json.loads((page.with_suffix(".json")).read_text(encoding="utf-8")))
         return
-    typer.echo(str(page))
+    echo(str(page))
 
 
 @app.command(hidden=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json as json_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from unswayed.cli.options import DryRun, Json, Trust, shows_progress
+from unswayed.cli.options import DryRun, Json, Trust, echo, print_json, shows_progress
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,7 +65,10 @@ def train(
             "student prompt tokens": {"median": lengths[len(lengths) // 2], "longest": lengths[-1]},
             **({"probes": probes} if probes else {}),
         }
-        print(json_.dumps(plan, indent=2) if json else "\n".join(f"{key:22} {value}" for key, value in plan.items()))
+        if json:
+            print_json(plan)
+        else:
+            echo("\n".join(f"{key:22} {value}" for key, value in plan.items()))
         RunState(loaded.run_dir, prepared).check(resume=go_on, fresh=fresh)
         return
 
@@ -77,14 +79,14 @@ def train(
     if not is_main():
         return
     if json:
-        print(json_.dumps({"run": str(run.path), "adapter": str(run.adapter), "steps": run.steps}))
+        print_json({"run": str(run.path), "adapter": str(run.adapter), "steps": run.steps})
         return
     last = run.metrics()[-1]
-    print(f"{run.steps} steps done; last loss {last['loss']:.4f}")
-    print(f"adapter  {run.adapter}")
-    print(f"metrics  {run.path / 'metrics.jsonl'}")
+    echo(f"{run.steps} steps done; last loss {last['loss']:.4f}")
+    echo(f"adapter  {run.adapter}")
+    echo(f"metrics  {run.path / 'metrics.jsonl'}")
     for line in summary_lines(run.probes()):
-        print(line)
+        echo(line)
 
 
 def _rows(prepared: Prepared) -> str:

@@ -20,6 +20,12 @@ from unswayed.config.fields import Table
 from unswayed.core.errors import ConfigError
 from unswayed.core.suggest import did_you_mean
 
+# Keys of services by the forms that they have, and a password inside a URL.
+KEY = re.compile(
+    r"\b(sk-[\w-]{16,}|hf_[A-Za-z0-9]{20,}|gh[opsur]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|AKIA[A-Z0-9]{16}"
+    r"|AIza[\w-]{30,}|xox[abp]-[\w-]{10,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+)|://[^/@\s:]*:[^/@\s]+@"
+)
+HASHLIKE = re.compile(r"[0-9a-f]{40}")  # a key of W&B; under `revision` it is a commit
 SECRET = re.compile(r"(api[-_]?keys?|(?<![a-z])token|secrets?|passwords?|credentials?)$", re.IGNORECASE)
 
 
@@ -59,15 +65,14 @@ class Document(Table):
         Raises:
             ConfigError: every problem at once, each with its key path.
         """
-        whole = copy.deepcopy(dict(tables))
-        for setting in set:
-            _apply(whole, setting)
-        secrets = [".".join(path) for path, _ in _leaves(whole) if SECRET.search(path[-1])]
-        if secrets:
-            raise ConfigError(
-                f"{where}: {', '.join(secrets)} looks like a secret; keys are read from the environment only"
-            )
         try:
+            whole = copy.deepcopy(dict(tables))
+            for setting in set:
+                _apply(whole, setting)
+            if secrets := [".".join(path) for path, value in _leaves(whole) if _is_secret(path, value)]:
+                raise ConfigError(
+                    f"{where}: {', '.join(secrets)} looks like a secret; keys are read from the environment only"
+                )
             return cls.model_validate(whole)
         except (ValidationError, RecursionError) as error:
             raise ConfigError(f"{where}: {explain(error, cls)}") from error
@@ -117,10 +122,18 @@ def read_value(text: str) -> Any:
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield (*path, str(key)), None
-            yield from _leaves(inner, (*path, str(key)))
+    """Yield every key and every entry of a list with its path and what it holds."""
+    inside = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in inside:
+        yield (*path, str(key)), inner
+        yield from _leaves(inner, (*path, str(key)))
+
+
+def _is_secret(path: tuple[str, ...], value: Any) -> bool:
+    """Return whether a key is named like a secret, or its value looks like one under any name."""
+    if SECRET.search(path[-1]):
+        return True
+    return isinstance(value, str) and bool(KEY.search(value) or (HASHLIKE.fullmatch(value) and path[-1] != "revision"))
 
 
 def _marked(table: Table, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, str]]:

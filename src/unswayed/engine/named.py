@@ -8,12 +8,12 @@ endpoint:URL#MODEL                 a model behind an OpenAI-compatible server
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.jsonl import loads
 from unswayed.core.types import TextPolicy
 from unswayed.engine.remote.endpoint import PREFIX, endpoint_policy
 
@@ -91,7 +91,7 @@ def _of_run(run: Path, adapter: Path) -> tuple[str, str, dict[str, Any]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     if not isinstance(found, dict):

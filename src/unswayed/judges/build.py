@@ -8,12 +8,12 @@ openai:MODEL@URL              an OpenAI-compatible endpoint, e.g. openai:gpt-x@h
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.jsonl import loads
 from unswayed.core.plugins import load_installed
 from unswayed.core.suggest import did_you_mean
 from unswayed.engine.remote.client import key_for
@@ -97,7 +97,7 @@ def parse_params(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = loads(text)
     except ValueError as error:
         raise ConfigError(f"judge parameters are no JSON: {error}") from error
     if not isinstance(value, dict) or {"model", "messages", "stream", "n"} & value.keys():

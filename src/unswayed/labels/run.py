@@ -33,14 +33,13 @@ from unswayed.core.files import (
     remove_temporary,
     write_json,
 )
-from unswayed.core.hashing import hash_file
+from unswayed.core.hashing import changed_data, hash_file
 from unswayed.core.plugins import used
 from unswayed.core.progress import Progress
 from unswayed.core.signals import stop_signals
 from unswayed.core.types import PromptPair
 from unswayed.data.labelled import attach, given_target
 from unswayed.data.read import hash_data, read_data, write_pairs
-from unswayed.engine.hf.load import check_adapter
 from unswayed.engine.policy import LoadedPolicy, load_policy
 from unswayed.judges.labelling import build_grader
 from unswayed.labels.base import Context, messages_of
@@ -82,13 +81,15 @@ def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> P
     """
     labeller = recipe.labeller
     path, pairs = read_data(recipe.data, recipe.seed)
-    if recipe.model.adapter is not None:
-        check_adapter(recipe.model.adapter)
     for part in (getattr(labeller, "scorer", None), getattr(labeller, "judge", None)):
         if part is not None and part.model is not None:
             resolve(part.model, revision=getattr(part, "revision", None))
     _, chat = load_chat(
-        recipe.model.id, revision=recipe.model.revision, **recipe.chat.model_dump(), trust_remote_code=trust_remote_code
+        recipe.model.id,
+        adapter=recipe.model.adapter,
+        revision=recipe.model.revision,
+        **recipe.chat.model_dump(),
+        trust_remote_code=trust_remote_code,
     )
     for warning in check_pairs(chat, pairs, recipe.max_new_tokens).warnings:
         log.warning(warning)
@@ -185,10 +186,7 @@ def _begin(prepared: PreparedLabels, out: Path, folder: Path, fresh: bool) -> No
             "the same modules, unchanged, or choose another name for -o"
         )
     if before["data"] != data:
-        raise DataError(
-            f"{prepared.recipe.data.train}, or the tokenizer it is read with, is not what {folder} began with "
-            f"(SHA-256 was {before['data']['sha256']}, now {prepared.data_sha256}); restore it, or choose another name"
-        )
+        raise DataError(changed_data(prepared.recipe.data.train, folder, before["data"], data))
 
 
 def _finished(out: Path, folder: Path) -> dict[str, Any] | None:

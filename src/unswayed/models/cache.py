@@ -11,7 +11,6 @@ A folder is used only if every file of its manifest has its size, and its bytes 
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import shutil
@@ -24,6 +23,7 @@ from unswayed.core.cache_root import cache_root
 from unswayed.core.errors import ConfigError, LockedError, UnswayedError
 from unswayed.core.files import fsync_path, locked, remove_temporary, remove_tree, write_json
 from unswayed.core.hashing import hash_file
+from unswayed.core.jsonl import loads
 from unswayed.core.progress import size
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ValueError: it is missing, damaged, or from another version of the format.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = loads((folder / MANIFEST).read_bytes())
         if manifest["format"] != FORMAT or not manifest["files"]:
             raise ValueError(f"its format is {manifest['format']!r}")
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unswayed.core.errors import ConfigError, OutOfMemoryError
 from unswayed.core.hashing import hash_file
 from unswayed.core.progress import library_bars
+from unswayed.models.adapter import read_adapter, template_for
 from unswayed.models.cache import problems_of
 from unswayed.models.source import ModelSource, resolve
 
@@ -131,6 +132,7 @@ def _check_bytes(source: ModelSource) -> None:
 def load_chat(
     model: str,
     *,
+    adapter: str | None = None,
     revision: str | None = None,
     template_kwargs: Mapping[str, Any] = {},
     allow_special_tokens: bool = False,
@@ -139,12 +141,16 @@ def load_chat(
 ) -> tuple[ModelSource, Chat]:
     """Find a model's files and load its tokenizer and chat template, but no weights.
 
+    An adapter's own chat template is used in place of its base's, unless `template` names one.
+
     Raises:
-        ConfigError: no such model, or one without a usable chat template.
+        ConfigError: no such model or adapter, or one without a usable chat template.
     """
     from unswayed.chat.render import Chat
 
     source = resolve(model, revision=revision, trust_remote_code=trust_remote_code)
+    if adapter is not None and template is None:
+        template = template_for(read_adapter(adapter), source.path)
     chat = Chat.load(
         source.path,
         template_kwargs=template_kwargs,

@@ -149,7 +149,8 @@ def _no_revision(id: str, revision: str | None, why: str) -> None:
 
 
 def _unknown(id: str) -> str:
+    meant = did_you_mean(id, ALIASES, cutoff=0.5)
     return (
-        f"{id!r}: no alias, no folder and no hub id (organisation/name){did_you_mean(id, ALIASES, cutoff=0.5)} There "
-        f"are the aliases {', '.join(sorted(ALIASES))}; a model folder and a .gguf file are named by their path"
+        f"{id!r}: no alias, no folder and no hub id (organisation/name){meant or '.'} There are the aliases "
+        f"{', '.join(sorted(ALIASES))}; a model folder and a .gguf file are named by their path"
     )

@@ -54,7 +54,7 @@ def content_of(root: Path, rows: Sequence[Row]) -> dict[str, Any]:
     price = plan["price"]
     done = sum(state == "done" for state in found.states.values())
     return {
-        "title": f"{price['name']}: {price['organisms']} organisms, {len(price['methods'])} methods",
+        "title": f"{price['name']}: {count(price['organisms'], 'organism')}, {count(len(price['methods']), 'method')}",
         "lead": [
             f"{done} of {len(found.cells)} cells are done. A tile is a mean over the organisms of its family, at the "
             "last checkpoint; it says how a rate changed against the organism itself, on the same samples, in points.",

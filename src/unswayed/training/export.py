@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unswayed.core.files import dump_json, fsync_path, read_json, remove_tree
 from unswayed.core.hashing import TOKENIZER_FILES, hash_file
+from unswayed.models.adapter import CONFIG, WEIGHTS, own_template, read_adapter
 
 if TYPE_CHECKING:
     from unswayed.training.prepare import Prepared
@@ -22,11 +23,15 @@ def export_adapter(run_dir: Path, checkpoint: Path, prepared: Prepared, facts: M
     final = run_dir / "adapter"
     temporary = run_dir / f".tmp-adapter-{os.getpid()}"
     os.makedirs(temporary)
-    for name in ("adapter_model.safetensors", "adapter_config.json"):
+    for name in (WEIGHTS, CONFIG):
         shutil.copyfile(checkpoint / name, temporary / name)
     for name in (*TOKENIZER_FILES, "generation_config.json"):
         if (prepared.source.path / name).exists():
             shutil.copyfile(prepared.source.path / name, temporary / name)
+    start = prepared.recipe.model.adapter
+    own = read_adapter(start).template if start else None
+    if own is not None and own != own_template(prepared.source.path):
+        (temporary / "chat_template.jinja").write_text(own, encoding="utf-8")
     (temporary / CARD).write_text(model_card(prepared, facts), encoding="utf-8")
     for path in sorted(temporary.iterdir()):
         fsync_path(path)

@@ -25,6 +25,7 @@ from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError
 from unswayed.core.files import read_json, remove_entry, remove_temporary, rewrite_jsonl, write_json
+from unswayed.core.hashing import changed_data
 from unswayed.core.launcher import world_size
 from unswayed.training.checkpoint import Checkpoint, list_checkpoints
 from unswayed.training.export import adapter_files
@@ -266,9 +267,9 @@ class RunState:
         data.pop(ALLOWED, None)  # recognised by what lies on this machine; the bytes are what must be the same
         if data != self.prepared.data_identity:
             raise DataError(
-                f"{self.prepared.recipe.data.train} is not what the run in {self.path} began with "
-                f"(SHA-256 was {data.get('sha256')}, now {self.prepared.data_sha256}); restore it, or choose "
-                "another name"
+                changed_data(
+                    self.prepared.recipe.data.train, f"the run in {self.path}", data, self.prepared.data_identity
+                )
             )
 
     def _recipe_before(self) -> Recipe:
