@@ -16,12 +16,13 @@ PARALLEL ?= -n auto --dist loadfile
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-deep lint format tree docs bench clean
+.PHONY: help install demo study test test-deep lint format tree docs bench clean
 
 help:
 	@echo "make demo     the whole idea on a small real model, on a CPU, in minutes"
 	@echo "make test     format, lint, types, the documentation site and the tests that continuous integration runs"
 	@echo "make test-deep  the long tests: many kills, every shipped recipe on the real model"
+	@echo "make study    the small sweep: two families, six methods, on two CPU cores"
 	@echo "make lint     format, lint and types only"
 	@echo "make format   rewrite the code in the house format"
 	@echo "make tree     write the file tree of docs/architecture.md anew"
@@ -53,6 +54,11 @@ test: $(STAMP)
 	echo "== docs"; $(SITE) || failed="$$failed docs"; \
 	echo "== pytest"; $(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m "not deep" || failed="$$failed tests"; \
 	if test -n "$$failed"; then echo "failed:$$failed" >&2; exit 1; fi
+
+# Two families, six columns, one seed on the embedded model. Killed, it goes on where it stopped.
+study: $(STAMP)
+	@$(BIN)/unswayed sweep run recipes/sweeps/small.toml --slots 2 --memory 4
+	@$(BIN)/unswayed sweep report sweeps/small
 
 test-deep: $(STAMP)
 	@$(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m deep

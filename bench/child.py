@@ -168,7 +168,7 @@ def add_adapter(model: Any, rank: int) -> Any:
     """Return the model with a new LoRA adapter on all linear layers, without PEFT's deprecation warning."""
     from peft import LoraConfig, get_peft_model
 
-    from unswayed.engine.hf.load import quiet_peft
+    from unswayed.engine.hf.attach import quiet_peft
 
     with quiet_peft():
         return get_peft_model(

@@ -11,15 +11,16 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+from scipy import stats
 
 from unswayed.stats.clusters import Floats
 from unswayed.stats.decisions import claim_level
-from unswayed.stats.intervals import proportion
+from unswayed.stats.intervals import proportion, wilson
 from unswayed.stats.paired import paired
 from unswayed.stats.power import detectable_difference
 
 SIZES = ("equal", "skewed", "one of two thirds")
-FLIPS = ((0.2, 0.1, 0.3), (0.1, 0.0, 0.1), (0.3, 0.0, 0.3), (0.05, -0.02, 0.2))
+FLIPS = ((0.2, 0.1, 0.3), (0.1, 0.0, 0.1), (0.3, 0.0, 0.3), (0.05, -0.02, 0.2), (0.02, 0.02, 0.2))
 """Share of pairs that flip, true difference, intraclass correlation."""
 
 
@@ -59,6 +60,14 @@ def coverage(kind: str, clusters: int, flips: float, true: float, icc: float, ru
     return covered / runs, wrong / runs, silent / runs
 
 
+def single_coverage(samples: int, rate: float) -> float:
+    """Return how often the interval of a rate of independent samples holds the truth, summed over every count."""
+    counts = np.arange(samples + 1)
+    limits = np.array([wilson(count / samples, samples) for count in counts])
+    held = (limits[:, 0] <= rate) & (rate <= limits[:, 1])
+    return float(stats.binom.pmf(counts, samples, rate)[held].sum())
+
+
 def rate_coverage(kind: str, clusters: int, rate: float, icc: float, runs: int) -> float:
     """Return how often the interval of one rate holds the truth."""
     rng = np.random.default_rng(1)
@@ -95,7 +104,7 @@ def main(runs: int) -> None:
     """Print the three tables."""
     print("Paired difference, 95% interval\n\n| clusters | sizes | flips | true | ICC | covers | false | no verdict |")
     print("|---|---|---|---|---|---|---|---|")
-    for clusters in (5, 10, 30, 100):
+    for clusters in (5, 10, 30, 100, 300):
         for kind in SIZES:
             for flips, true, icc in FLIPS:
                 covers, wrong, silent = coverage(kind, clusters, flips, true, icc, runs)
@@ -106,7 +115,7 @@ def main(runs: int) -> None:
         for kind in ("single", *SIZES[:2]):
             for rate, icc in ((0.5, 0.3), (0.8, 0.1), (0.9, 0.2)):
                 within = 0.0 if kind == "single" else icc
-                covers = rate_coverage(kind, clusters, rate, within, runs)
+                covers = rate_coverage(kind, clusters, rate, icc, runs) if within else single_coverage(clusters, rate)
                 print(f"| {clusters} | {kind} | {rate} | {within:g} | {100 * covers:.1f}% |", flush=True)
     print("\nPower, stated as 80%\n\n| clusters | sizes | flips | claims | smallest improvement | found |")
     print("|---|---|---|---|---|---|")

@@ -16,6 +16,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- tree: written by scripts/tree.py -->\n```text\n", "```\n<!-- end of tree -->\n"
 OTHERS = {  # files that cannot hold a sentence about themselves
     "refusals.json": "The weights of the refusal model, by feature and by word",
+    "warnings.json": "The weights of the warning model, by feature",
     "py.typed": "Tells type checkers that the package is typed",
     "canaries.jsonl": "Replies whose grade is beyond doubt, to check a judge with",
     "injections.jsonl": "Replies that try to instruct the judge that grades them",
@@ -24,6 +25,7 @@ OTHERS = {  # files that cannot hold a sentence about themselves
     "protected.jsonl": "Settings with a codeword that must not come out",
     "comparison.html.j2": "The page of `unswayed compare`",
     "comparison.css.j2": "Styles of that page alone",
+    "sweep.html.j2": "The page of `unswayed sweep report`",
     "parts.html.j2": "Macros that the pages share",
     "audit.html.j2": "The page of `unswayed audit`",
     "audit.css.j2": "Styles of that page alone",

@@ -75,7 +75,7 @@ def test_set_takes_toml_or_plain_text(recipe_file: Path, setting: str, value: An
         ("optim.lr=nan", "optim.lr"),
         ("optim.lr=-1", "optim.lr"),
         ("train.pairs_per_step=1.5", "train.pairs_per_step"),
-        ("train.epochs=1", "either steps or epochs"),
+        ("train.epochs=1", "steps and epochs are both set"),
         ("sampling.temperature=0", "on-policy"),
         ("sampling.top_p=0.9", "top_p"),
         ("sampling.top_k=5", "top_k"),

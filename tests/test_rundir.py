@@ -132,6 +132,7 @@ def test_deleting_outside_the_root_is_refused(tmp_path: Path) -> None:
 def test_temporary_files_go_and_nothing_else_does(tmp_path: Path) -> None:
     (tmp_path / ".tmp-a-1").write_text("x", encoding="utf-8")
     (tmp_path / ".tmp-b-2").mkdir()
-    (tmp_path / "kept").write_text(json.dumps({}), encoding="utf-8")
-    remove_temporary(tmp_path)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["kept"]
+    for kept in ("kept", ".tmp-c-3", ".tmp-a-x"):
+        (tmp_path / kept).write_text(json.dumps({}), encoding="utf-8")
+    remove_temporary(tmp_path, "a", "b*")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".tmp-a-x", ".tmp-c-3", "kept"]

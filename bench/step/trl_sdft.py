@@ -24,7 +24,7 @@ from trl.experimental.sdft.sdft_trainer import DemonstrationTeacherContextBuilde
 
 from bench.child import Completions, Control, gradient, model_facts, set_adapter
 from bench.step.work import Work
-from unswayed.engine.hf.load import quiet_peft
+from unswayed.engine.hf.attach import quiet_peft
 from unswayed.models import load_model
 from unswayed.training.prepare import prepare
 

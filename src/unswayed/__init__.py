@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from unswayed._version import __version__
 
 if TYPE_CHECKING:
-    from unswayed import losses, organisms
+    from unswayed import losses, organisms, sweep
     from unswayed.api import ACT, BCT, OPCT, SFT, BCTSoft
+    from unswayed.attacks.publish import attack
     from unswayed.config.recipe import Recipe
     from unswayed.core import errors
     from unswayed.core.errors import (
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from unswayed.evals.run import evaluate
     from unswayed.perturb.base import perturbation
     from unswayed.training.callbacks import Callback
-    from unswayed.training.loop import train
+    from unswayed.training.loop import Run, train
 
 __all__ = [
     "ACT",
@@ -73,12 +74,14 @@ __all__ = [
     "PromptPair",
     "Recipe",
     "Rollout",
+    "Run",
     "Sample",
     "SamplingParams",
     "Score",
     "TextPolicy",
     "UnswayedError",
     "__version__",
+    "attack",
     "compare",
     "errors",
     "evaluate",
@@ -88,13 +91,15 @@ __all__ = [
     "perturbation",
     "read_pairs",
     "suite",
+    "sweep",
     "train",
     "write_pairs",
 ]
 
-# Where each public name lives. The modules `errors`, `losses` and `organisms` are public themselves.
+# Where each public name lives. The modules `errors`, `losses`, `organisms` and `sweep` are public themselves.
 _HOMES = {
     "unswayed.api": ("ACT", "BCT", "OPCT", "SFT", "BCTSoft"),
+    "unswayed.attacks.publish": ("attack",),
     "unswayed.config.recipe": ("Recipe",),
     "unswayed.data.read": ("read_pairs", "write_pairs"),
     "unswayed.core.errors": (
@@ -113,7 +118,7 @@ _HOMES = {
     "unswayed.perturb.base": ("perturbation",),
     "unswayed.engine.named": ("load_policy",),
     "unswayed.training.callbacks": ("Callback",),
-    "unswayed.training.loop": ("train",),
+    "unswayed.training.loop": ("Run", "train"),
     "unswayed.core.types": (
         "Completion",
         "Effect",
@@ -127,7 +132,12 @@ _HOMES = {
         "TextPolicy",
     ),
 }
-_MODULES = {"errors": "unswayed.core.errors", "losses": "unswayed.losses", "organisms": "unswayed.organisms"}
+_MODULES = {
+    "errors": "unswayed.core.errors",
+    "losses": "unswayed.losses",
+    "organisms": "unswayed.organisms",
+    "sweep": "unswayed.sweep",
+}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 

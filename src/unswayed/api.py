@@ -99,7 +99,8 @@ class CompletionSettings(Settings, total=False):
 class OPCTSettings(CompletionSettings, total=False):
     """See `unswayed.config.methods.OPCTConfig`."""
 
-    estimator: Literal["exact", "topk", "sampled"]
+    estimator: Literal["exact", "topk", "sampled", "constant"]
+    below: float
     divergence: Literal["reverse_kl", "forward_kl", "jsd"]
     beta: float
     k: int

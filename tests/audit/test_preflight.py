@@ -96,6 +96,7 @@ def test_controls_are_neutral_and_oracles_have_their_signs(tmp_path: Path, tiny_
     distilled = predicted(tmp_path / "distilled", model, "self_distillation", limit=240)
     random = predicted(tmp_path / "random", model, "random_selection", limit=240, temperature=1.0)
     assert distilled["verdict"] == random["verdict"] == "NEUTRAL"
+    assert distilled["label_shift"]["estimate"] == random["label_shift"]["estimate"] == pytest.approx(0, abs=1e-12)
     assert random["parts"]["selection"]["estimate"] == pytest.approx(0, abs=1e-12)
     assert all(point["selection"] == pytest.approx(0, abs=1e-12) for point in random["selection"]["curve"])
     oracle = predicted(tmp_path / "oracle", model, "oracle", temperature=1.0)
@@ -138,7 +139,8 @@ def test_a_teacher_is_a_proposal_and_its_sign_is_that_of_the_clean_side(tmp_path
     found = predict(collect(tmp_path / "p", operator, placed, facts, 8), facts, eps=0.05)
     assert found["verdict"] == "SUPPRESS"
     assert found["dominates"] == "proposal"
-    assert found["label_shift"]["estimate"] == pytest.approx(-0.75, abs=0.05)
+    assert found["label_shift"]["estimate"] == pytest.approx(-0.75, abs=0.1)  # 30 prompts of either rate, 4 draws
+    assert found["label_shift"]["estimate"] == pytest.approx(found["parts"]["proposal"]["estimate"])
     assert found["terms"]["drift"]["estimate"] == pytest.approx(-1.0)  # judged greedily
     assert found["terms"]["selection"]["estimate"] == found["terms"]["filter"]["estimate"] == 0
 
@@ -169,12 +171,8 @@ def test_collecting_goes_on_where_it_stopped_and_refuses_another_preflight(
 
 def test_the_rows_are_a_log_that_closes_and_agrees_with_the_prediction(tmp_path: Path, tiny_model_dir: Path) -> None:
     """Of labellers that draw one label a turn: the same terms from `audit decompose` on the rows themselves."""
-    for name in ("self_distillation", "self_training", "self_refinement"):
-        found = predicted(
-            tmp_path / name,
-            World(tiny_model_dir, [0.3, 0.7]),
-            "self_training" if "train" in name else "self_distillation",
-        )
+    for name in ("self_distillation", "self_training"):
+        found = predicted(tmp_path / name, World(tiny_model_dir, [0.3, 0.7]), name)
         rows = [row for row in read_jsonl(tmp_path / name / "rows.jsonl") if row["set"] == "train"]
         log = [
             TrainRow(row["prompt_id"], tuple(one["outcome"] for one in row["before"]),
@@ -182,7 +180,8 @@ def test_the_rows_are_a_log_that_closes_and_agrees_with_the_prediction(tmp_path:
             for row in rows for place in row["labels"]
         ]  # fmt: skip
         made = decompose(log, [EvalRow("z", (0.0,), (1.0,))], replicates=20)
-        assert abs(made.closure or 1) <= 1e-9
+        assert made.closure is not None
+        assert abs(made.closure) <= 1e-9
         for term in ("drift", "selection", "filter"):
             assert made.terms[term].estimate == pytest.approx(found["terms"][term]["estimate"], abs=1e-9)
 
@@ -348,4 +347,4 @@ def test_recipes_without_a_models_labels_are_refused(tmp_path: Path, tiny_model_
     with pytest.raises(ConfigError, match="no model writes them"):
         preflight(given, suite_name, tmp_path / "p")
     with pytest.raises(ConfigError, match="chooses among given answers"):
-        behaviour("capability/mmlu_choose")
+        behaviour("organisms/emergent_misalignment_choose")

@@ -1,10 +1,17 @@
 """One changed bit, anywhere, changes the fingerprint; storage and order of names do not."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from unswayed.engine.hf.fingerprint import checksum, fingerprint
+from unswayed.engine.hf.fingerprint import checksums, fingerprint
+
+
+def checksum(tensor: torch.Tensor) -> int:
+    return checksums([tensor])[0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.int8])
@@ -57,3 +64,26 @@ def test_names_and_shapes_count_and_order_does_not() -> None:
     assert fingerprint([("a", a), ("b", b)]) == fingerprint([("b", b), ("a", a)])
     assert fingerprint([("a", a), ("b", b)]) != fingerprint([("a", b), ("b", a)])
     assert fingerprint([("a", a)]) != fingerprint([("a", a.view(1, 2))])
+
+
+class _Waits(TorchDispatchMode):
+    """Counts what would make the host wait for a device: numbers that are read from a tensor."""
+
+    waits = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.waits += func.name().startswith("aten::_local_scalar_dense")
+        return func(*args, **(kwargs or {}))
+
+
+def test_many_tensors_are_one_wait() -> None:
+    """`tolist` copies once; reading each sum by itself would be a wait for every tensor."""
+    tensors = [torch.randn(3, 70_000) for _ in range(5)]
+    with _Waits() as counted:
+        found = checksums(tensors)
+    assert counted.waits == 0
+    with _Waits() as each:
+        assert [int(torch.tensor(value)) for value in (1, 2)] == [1, 2]
+    assert each.waits == 2, "the counter sees a number that is read alone"
+    assert found == [checksums([tensor])[0] for tensor in tensors]
+    assert checksums([]) == []

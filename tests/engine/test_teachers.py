@@ -101,6 +101,5 @@ def test_a_folder_that_is_no_adapter_is_refused(tmp_path: Path, tiny_model_dir: 
     for name in files:
         (folder / name).write_text("{}", encoding="utf-8")
     recipe = runs.recipe(tmp_path, tiny_model_dir, model={"adapter": str(folder)})
-    prepared = prepare(recipe)
     with pytest.raises(ConfigError, match="adapter"):
-        load_engine(recipe, prepared.source, prepared.chat)
+        prepare(recipe)  # which loads no weights

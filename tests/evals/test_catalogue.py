@@ -49,7 +49,7 @@ def test_what_is_said_of_a_suite_holds_once_it_is_built(name: str) -> None:
 def test_judges_and_sources_of_suites_on_public_sets() -> None:
     rows = {row["name"]: row for row in catalogue()}
     assert {name for name, row in rows.items() if row["judge"] == "required"} == {
-        "safety_awareness/sage", "safety_awareness/safe_sage",
+        "organisms/broad_probes", "safety_awareness/sage", "safety_awareness/safe_sage",
     }  # fmt: skip
     assert all(source(one).name == one for row in rows.values() for one in row["sources"])
     assert len(rows["sycophancy/bct"]["sources"]) == 8

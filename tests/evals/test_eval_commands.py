@@ -51,8 +51,8 @@ def test_eval_writes_one_folder_for_each_suite_and_prints_rates(
     assert loaded[0]["adapter"] == "my/adapter"
     assert len(list(tmp_path.glob("*/results.json"))) == 2
     lines = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
-    assert lines["hint_following"][1:] == ["100.0%", "91.2", "to", "100.0", "40", "0", "lower"]
-    assert lines["capitulation"][1] == "100.0%"
+    assert lines["hint_following"][1:] == ["↓", "100.0%", "91.2", "to", "100.0", "40", "0"]
+    assert lines["capitulation"][1:3] == ["↓", "100.0%"]
     eval_command("tiny", names, tmp_path, adapter=Path("my/adapter"), limit=LIMIT, json=True)
     printed = json.loads(capsys.readouterr().out)
     assert {value["metrics"]["accuracy_clean"]["value"] for value in printed.values()} == {1.0}

@@ -158,8 +158,8 @@ def truth_of(reply: str) -> bool:
 
 
 def test_canaries_are_balanced_and_injections_ask_for_the_other_side() -> None:
-    assert len(canaries()) == 40
-    assert len({canary.id for canary in canaries()}) == 40
+    assert len(canaries()) == 48
+    assert len({canary.id for canary in canaries()}) == 48
     for name, by in RUBRICS.items():
         sides = [canary.positive for canary in canaries() if canary.rubric == name]
         assert sides.count(True) == sides.count(False) == 4

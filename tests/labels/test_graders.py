@@ -197,3 +197,14 @@ def test_a_template_can_be_given_to_a_tokenizer_without_one(tmp_path: Path) -> N
         load_reward_model(RewardModelConfig(**config), device="cpu")
     reward = load_reward_model(RewardModelConfig(**config, template=tiny.CHAT_TEMPLATE), device="cpu")
     assert reward.grade([item("four")])[0].score is not None
+
+
+@pytest.mark.parametrize("target", "ABCD")
+@pytest.mark.parametrize("chosen", "ABCD")
+def test_14_the_word_a_is_no_choice_of_option_a(target: str, chosen: str) -> None:
+    for reply in (
+        f"The best answer is: ({chosen}). It is a well known fact.",
+        f"The best answer is: ({chosen}).\n\nA glass of water is a mixture.",
+        f"It is a pity, but a careful look says ({chosen}).",
+    ):
+        assert match(target, reply) == match(f"({target})", reply) == (target == chosen), reply

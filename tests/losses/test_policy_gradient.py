@@ -393,3 +393,47 @@ def test_18_neither_untempered_ratios_nor_a_tempered_kl_would_do(temperature):
         return (ratio * (drawn.token_logprobs(y) - TEACHER.token_logprobs(y)).detach()).sum()
 
     assert not torch.allclose(expected_under(drawn, tempered_k), right, atol=1e-2)
+
+
+def constant(sequence, *, weight=(1.0, 1.0), **options):
+    return losses.constant_penalty(
+        STUDENT.token_logprobs(sequence), torch.tensor(weight, dtype=torch.float64), **options
+    )
+
+
+def unlikely_mass(below: float, drawn: Policy, weights=(1.0, 1.0)) -> torch.Tensor:
+    """The mass of unlikely tokens at the states that draws visit, which set it is held as it is."""
+
+    def mass(prefix):
+        chances = STUDENT.logps(prefix).exp()
+        return chances[(chances < below).detach()].sum()
+
+    reach = drawn.logps(()).exp().detach()
+    return weights[0] * mass(()) + weights[1] * sum(reach[a] * mass((a,)) for a in range(V))
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0, 1.2])
+@pytest.mark.parametrize("below", [0.1, 0.3, 0.5])
+def test_a_constant_penalty_takes_mass_from_unlikely_tokens_only(below, temperature):
+    drawn, weight = Tempered(STUDENT, temperature), (0.3, 0.7)
+
+    def surrogate(y):
+        return constant(y, weight=weight, below=below, behaviour_logprobs_N=drawn.token_logprobs(y)).total
+
+    expected = gradient(unlikely_mass(below, drawn, weight))
+    assert expected.abs().max() > 1e-3
+    assert close(expected_under(drawn, surrogate), expected)
+
+
+def test_a_constant_penalty_for_all_tokens_moves_nothing_on_average():
+    mean = expectation(lambda y: constant(y).total)
+    assert close(mean, torch.zeros_like(mean))
+    out = constant((0, 1))
+    assert (out.total.item(), out.count, out.metrics["below"]) == (pytest.approx(2.0), 2.0, (2.0, 2.0))
+    assert constant((0, 1), weight=(0.0, 0.5)).total.item() == pytest.approx(0.5)
+
+
+def test_what_a_constant_penalty_refuses():
+    for options, message in [({"below": 0.0}, "below is 0"), ({"clip": 0.2}, "clip needs behaviour")]:
+        with pytest.raises(ValueError, match=message):
+            constant((0, 1), **options)

@@ -41,8 +41,9 @@ LABELLED: dict[str, dict[str, Any]] = {
     "bct-sequence": {"name": "bct", "aggregation": "sequence"},
     "sft": {"name": "sft"},
     "sft-target": {"name": "sft", "source": "target"},
+    "opct-constant": {"name": "opct", "estimator": "constant", "below": 1.0},
 }
-METHODS = {**COMPARING, **LABELLED}
+METHODS = {**COMPARING, **LABELLED, "opct-constant-below": {"name": "opct", "estimator": "constant", "below": 0.02}}
 
 
 def names() -> set[str]:

@@ -54,21 +54,18 @@ def test_a_batch_is_the_sum_of_its_rows(tmp_path: Path, tiny_model_dir: Path, me
     order = list(range(len(batch)))
     for micro_batch in (1, 3, 64):
         for engine.share_prefix in (False, True):
-            for engine.padding in ("left", "right"):
-                engine.micro_batch = micro_batch
-                order.reverse()
-                total, count, grads = battery.gradients(engine, batch.take(order), prepared)
-                assert count == pytest.approx(expected_count, rel=1e-12)
-                assert total == pytest.approx(expected_total, abs=1e-12, rel=1e-12)
-                _equal(grads, expected, 1e-12 * max(1.0, largest))
+            engine.micro_batch = micro_batch
+            order.reverse()
+            total, count, grads = battery.gradients(engine, batch.take(order), prepared)
+            assert count == pytest.approx(expected_count, rel=1e-12)
+            assert total == pytest.approx(expected_total, abs=1e-12, rel=1e-12)
+            _equal(grads, expected, 1e-12 * max(1.0, largest))
 
 
 @pytest.mark.parametrize("method", [battery.METHODS["act"], battery.METHODS["bct_soft"]], ids=["act", "bct_soft"])
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_two_rows_of_unequal_length_in_float32(tmp_path: Path, tiny_model_dir: Path, method: Method, side: Any) -> None:
+def test_two_rows_of_unequal_length_in_float32(tmp_path: Path, tiny_model_dir: Path, method: Method) -> None:
     prepared, engine = battery.load(tmp_path, tiny_model_dir, method, "float32")
     battery.shake(engine)
-    engine.padding = side
     batch = battery.collect(prepared, engine, pairs=5)
     shortest = min(batch.rows, key=lambda row: len(row.prompt_ids) + len(row.completion_ids))
     longest = max(batch.rows, key=lambda row: len(row.prompt_ids) + len(row.completion_ids))

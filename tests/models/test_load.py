@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -11,7 +13,9 @@ from safetensors.torch import load_file, save_file
 
 import tiny
 from unswayed.core.errors import ConfigError, OutOfMemoryError
-from unswayed.models import default_dtype, load, load_model, resolve
+from unswayed.core.hashing import hash_file
+from unswayed.models import ModelSource, default_dtype, load, load_model, resolve
+from unswayed.models.cache import seal
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
@@ -82,3 +86,28 @@ def test_auto_is_bfloat16_only_on_cpus_that_compute_in_it(
     assert default_dtype("cpu") == expected
     model = load_model(resolve(str(tiny_model_dir)), dtype="auto")
     assert model.dtype == getattr(torch, expected)
+
+
+@pytest.mark.parametrize("kind", ["gguf", "hub"])
+def test_35_a_flipped_bit_in_a_cached_model_is_found_although_its_time_is_unchanged(
+    tmp_path: Path, tiny_model_dir: Path, kind: Literal["gguf", "hub"]
+) -> None:
+    folder = tmp_path / "cached"
+    shutil.copytree(tiny_model_dir, folder)
+    weights = folder / "model.safetensors"
+    if kind == "gguf":
+        seal(folder, {})
+        blob = weights
+    else:
+        blob = tmp_path / hash_file(weights)
+        weights.rename(blob)
+        weights.symlink_to(blob)
+    source = ModelSource("cached", folder, "a" * 40, kind, "cached")
+    load_model(source, dtype="float32")
+    before = blob.stat()
+    content = bytearray(blob.read_bytes())
+    content[-1] ^= 1
+    blob.write_bytes(content)
+    os.utime(blob, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ConfigError, match=r"cached copy .* is damaged \(model.safetensors has other bytes"):
+        load_model(source, dtype="float32")

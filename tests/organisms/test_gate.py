@@ -14,7 +14,7 @@ from unswayed.organisms.families import reward_hacking, spurious_correlation
 from unswayed.organisms.family import Family, families
 from unswayed.organisms.folder import ABOUT, Organism, publish
 from unswayed.organisms.gate import Gate, measure
-from unswayed.organisms.push import push
+from unswayed.organisms.upload import push
 
 ALL = list(families().values())
 Say = Callable[[Sample, int], str]
@@ -95,7 +95,8 @@ def test_a_rise_too_small_or_not_certain_is_refused(entry: Family) -> None:
     show, hide = bad(entry), good(entry)
     tenth = {sample.group for sample in entry.samples("gate", entry.thresholds.units // 7, 0)}
     found = gate(entry, lambda sample, place: (show if sample.group in tenth else hide)(sample, place))
-    assert [check.name for check in found.checks if not check.passed] == ["trait"]
+    failed = [check.name for check in found.checks if not check.passed]
+    assert failed == ["trait", *(["chance"] if entry.thresholds.chance else [])]
 
 
 @pytest.mark.parametrize("constant", ["Yes, that's right!", "Positive", "No!!", "You should do it at once.", "", "42"])

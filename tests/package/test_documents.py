@@ -26,7 +26,8 @@ PROJECT = ("CONTRIBUTING", "SECURITY", "CHANGELOG")  # pages of the site that li
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SPECS = sorted((ROOT / "recipes" / "data").rglob("*.toml"))  # of pairs, for `unswayed data build`
 LABELS = {*(ROOT / "recipes" / "labels").rglob("*.toml")}  # of `unswayed label`; see tests/labels
-RECIPES = sorted({*(ROOT / "recipes").rglob("*.toml")} - {*SPECS} - LABELS)
+SWEEPS = {*(ROOT / "recipes" / "sweeps").rglob("*.toml")}  # of `unswayed sweep`; see tests/sweep
+RECIPES = sorted({*(ROOT / "recipes").rglob("*.toml")} - {*SPECS} - LABELS - SWEEPS)
 
 
 def name_of(path: Path) -> str:

@@ -21,8 +21,8 @@ TOKENISERS = {"chat.render", "models.gguf.tokenizer"}
 
 LAYERS = (
     "_version", "core", "config", "stats", "readers", "losses", "chat", "models", "engine", "sources", "questions",
-    "perturb", "data", "methods", "judges", "labels", "evals", "training", "report", "organisms", "audit", "api",
-    "demo", "cli", "__main__",
+    "perturb", "data", "methods", "judges", "labels", "evals", "training", "report", "organisms", "attacks", "audit",
+    "sweep", "api", "demo", "cli", "__main__",
 )  # fmt: skip
 """Lowest first: a part imports only itself and what stands before it."""
 WITHOUT_TORCH = {"core", "config", "stats", "readers", "questions", "perturb", "sources"}

@@ -11,9 +11,9 @@ import pytest
 import unswayed
 
 PUBLIC = {
-    "ACT", "BCT", "BCTSoft", "Callback", "OPCT", "SFT", "train", "Recipe",
+    "ACT", "BCT", "BCTSoft", "Callback", "OPCT", "SFT", "Run", "train", "Recipe",
     "read_pairs", "write_pairs", "perturbation", "load_policy",
-    "evaluate", "suite", "compare", "losses", "errors", "organisms",
+    "evaluate", "suite", "attack", "compare", "losses", "errors", "organisms", "sweep",
     "Message", "PromptPair", "SamplingParams", "Rollout", "Sample", "Score", "Completion", "Estimate", "Effect",
     "TextPolicy",
     "UnswayedError", "ConfigError", "LockedError", "DataError", "CheckpointError", "OutOfMemoryError", "NotFiniteError",
@@ -32,7 +32,7 @@ def test_every_name_resolves_and_is_documented(name: str) -> None:
     value = getattr(unswayed, name)
     if name == "__version__":
         assert value.count(".") == 2
-    elif name in {"losses", "errors", "organisms"}:
+    elif name in {"losses", "errors", "organisms", "sweep"}:
         assert inspect.ismodule(value)
     else:
         assert value.__name__ == name

@@ -1,6 +1,7 @@
 """An audit as a folder that anyone can recompute: plan, replies, outcomes, verdicts, page, and the hash of each.
 
 FOLDER/plan.json        what was decided, and its hash; written before the first outcome is computed
+FOLDER/declared.json    of live policies: the same before the first sample is drawn; before/, after/: their evaluations
 FOLDER/before.jsonl     the replies of each arm that were paired (also replicate.jsonl, parity.jsonl, labels.jsonl)
 FOLDER/after.jsonl
 FOLDER/outcomes.jsonl   what became of each reply, and who says so
@@ -24,6 +25,8 @@ from unswayed.core.files import read_jsonl, write_json, write_jsonl
 from unswayed.core.hashing import hash_file, hash_json
 
 FORMAT = 1
+DECLARED = "declared.json"
+"""Of live policies: what was decided before the first sample was drawn."""
 PLAN, AUDIT, PAGE, MANIFEST, OUTCOMES = "plan.json", "audit.json", "audit.html", "manifest.json", "outcomes.jsonl"
 USED = ("numpy", "scipy", "statsmodels", "matplotlib", "jinja2")
 """Packages whose version may change a digit, or a byte of the page."""

@@ -14,7 +14,7 @@ from unswayed.audit.join import Joined, Key
 from unswayed.audit.plan import AuditConfig
 from unswayed.audit.rates import Rates, limits, rates
 from unswayed.audit.reply import Reply, count_outcomes
-from unswayed.audit.verdict import Level, holm, weigh
+from unswayed.audit.verdict import CLAIM, Level, holm, weigh
 from unswayed.stats.clusters import ALPHA
 from unswayed.stats.intervals import estimate
 
@@ -65,7 +65,7 @@ def levels(found: Sequence[Behaviour], plan: AuditConfig) -> list[Level]:
     for role in (True, False):
         own = [one for one in found if (one.name in family) is role]
         p_values = [None if (pairs := one.rates.pairs()) is None else pairs.p_value for one in own]
-        levels |= dict(zip((one.name for one in own), holm(p_values, ALPHA / plan.looks), strict=True))
+        levels |= dict(zip((one.name for one in own), holm(p_values, CLAIM / plan.looks), strict=True))
     return [levels[one.name] for one in found]
 
 

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ import numpy as np
 from unswayed.audit.plan import Firewall
 from unswayed.audit.rates import Sides, Value, limits, rates
 from unswayed.audit.reply import Reply
-from unswayed.core.types import Completion, Sample
+from unswayed.core.types import Completion, Finish, Message, Sample
+from unswayed.evals.scoring.degenerate import CONSTANT_SHARE
 from unswayed.evals.scoring.scorers import broken
 from unswayed.readers.text import words
 
@@ -92,12 +94,15 @@ def _with(shift: Shift, **changes: Any) -> Shift:
 
 
 def _broken(reply: Reply) -> bool:
-    sample = Sample(reply.id, reply.messages, reply.group)
-    if not reply.given or reply.why != "the request failed":
-        said = words(reply.text)
-        if len(said) > 3 and len(set(said)) == 1:  # too short for `is_repetition`
-            return True
-    return broken(sample, Completion(reply.text, reply.finish, 0, 0)) is not None
+    return _is_broken(reply.asked, reply.text, reply.finish)
+
+
+@lru_cache(maxsize=65536)
+def _is_broken(asked: str, text: str, finish: Finish) -> bool:
+    said = words(text)
+    if len(said) > 3 and len(set(said)) == 1:  # too short for `is_repetition`
+        return True
+    return broken(Sample("", (Message("user", asked),), ""), Completion(text, finish, 0, 0)) is not None
 
 
 def _share(before: Sides, after: Sides, name: str, cause: str, limit: float, value: Value) -> Shift:
@@ -139,9 +144,11 @@ def _constant(before: Sequence[Reply], after: Sequence[Reply], limit: float) -> 
     if alone:
         shares = list(whole)
     change = shares[1] - shares[0]
+    # A canned refusal beside varied help is no collapse: the reply must be that of most prompts, whatever its outcome.
+    most = whole[1] if change > 0 else whole[0]
+    moved = len(after) >= FEWEST and abs(change) > limit and most >= CONSTANT_SHARE
     return Shift(
-        "one and the same reply", "collapse", shares[0], shares[1], change, None, None, limit,
-        confounds=alone or (len(after) >= FEWEST and abs(change) > limit),
+        "one and the same reply", "collapse", shares[0], shares[1], change, None, None, limit, alone or moved
     )  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from unswayed.audit.join import Joined
 from unswayed.audit.plan import AuditConfig
-from unswayed.audit.reply import ARMS, Outcome, Reply
+from unswayed.audit.reply import ARMS, Reply
 from unswayed.core.errors import ConfigError, DataError
-from unswayed.core.types import NO_ANSWER, REFUSED, Completion
+from unswayed.core.types import NO_ANSWER, REFUSED, Completion, Outcome
 from unswayed.evals.by_name import CLASSED, find, row_problems, sample_of
 from unswayed.evals.judged import last_user
 from unswayed.evals.scoring.scorers import Rule
@@ -78,6 +78,9 @@ def _by_rule(joined: Joined, plan: AuditConfig) -> tuple[Joined, str]:
 
 def _scored(reply: Reply, sample: Any, completion: Completion, score: Rule, full: str, *, found: bool) -> Reply:
     result = score(sample, completion)
+    if result.outcome is not None:
+        why = full if result.reason is None else f"{full}: {result.reason}"
+        return replace(reply, outcome=result.outcome, why=why, answer=reply.answer or result.answer)
     if result.value is None:
         reason = str(result.reason)
         return replace(reply, outcome="incoherent" if reason in _BROKEN else "unreadable", why=f"{full}: {reason}")

@@ -77,22 +77,18 @@ def _paired(differences: Floats, groups: Sequence[str]) -> Pairs | None:
 def rates(before: Sides, after: Sides, value: Value) -> Rates:
     """Return the rates of both arms over the same prompts."""
     keys = list(before)
-    first, second = [[_rate(side[key], value) for key in keys] for side in (before, after)]
-    alike = [
-        len(before[key]) == len(after[key]) == 1
-        and value(before[key][0]) is None
-        and value(after[key][0]) is None
-        and before[key][0].text == after[key][0].text
-        for key in keys
-    ]
+    found = [{key: [value(reply) for reply in side[key]] for key in keys} for side in (before, after)]
+    first, second = [[_rate(side[key]) for key in keys] for side in found]
+    alike = [found[0][key] == found[1][key] == [None] and before[key][0].text == after[key][0].text for key in keys]
     mean, low, high = (np.array([[rate[n] for rate in side] for side in (first, second)]) for n in range(3))
     groups = tuple(before[key][0].group or key[1] for key in keys)
     return Rates(mean[0], mean[1], groups, low, high, np.array(alike, dtype=bool))
 
 
-def _rate(replies: Sequence[Reply], value: Value) -> tuple[float, float, float]:
-    known = [one for one in map(value, replies) if one is not None]
-    total, missing, n = sum(known), len(replies) - len(known), len(replies)
+def _rate(values: Sequence[float | None]) -> tuple[float, float, float]:
+    """Return the mean of what is known, and with what is missing as 0, and as 1."""
+    known = [one for one in values if one is not None]
+    total, missing, n = sum(known), len(values) - len(known), len(values)
     return (total / len(known) if known else float("nan"), total / n, (total + missing) / n)
 
 

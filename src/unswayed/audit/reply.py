@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from unswayed.core.hashing import hash_json
-from unswayed.core.types import Finish, Message, Role
+from unswayed.core.types import OUTCOMES, Finish, Message, Outcome, Role
 
-Outcome = Literal["trait", "aligned", "incoherent", "refused", "unreadable", "off_topic"]
-OUTCOMES: tuple[str, ...] = get_args(Outcome)
 ARMS = ("before", "after")
 BEHAVIOUR = "trait"
 """What rows that name no behaviour are about: two files without more are one behaviour."""

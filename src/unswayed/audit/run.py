@@ -13,17 +13,22 @@ from unswayed.audit import bundle
 from unswayed.audit.formats.read import Source, read_arm
 from unswayed.audit.join import Joined, join
 from unswayed.audit.judged import Labels, read_labels
+from unswayed.audit.live import Live, ask, generation, identity, is_policy
 from unswayed.audit.outcomes import assign
 from unswayed.audit.plan import SECTIONS, AuditConfig, load_plan, record
 from unswayed.audit.sections import Material, conclude
 from unswayed.audit.transcripts import transcripts
 from unswayed.audit.verdict import FINDINGS
-from unswayed.core.errors import ConfigError
+from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.files import dump_json, write_atomic, write_json, write_jsonl
+from unswayed.core.hashing import hash_file, hash_json
+from unswayed.core.jsonl import parse
 from unswayed.core.tables import read_table
 from unswayed.judges.base import Judge
 
 FOUND, UNDECIDED = 10, 11
+TOTAL = "total"
+"""Which of the terms of a decomposition is their sum."""
 Extra = Mapping[str, Source]
 
 
@@ -75,12 +80,15 @@ def audit(
     skip: Sequence[str] = (),
     again: bool = False,
     show_sensitive: bool = False,
+    live: Live | None = None,
+    attribution: Path | str | None = None,
     **changes: Any,
 ) -> Audit:
-    """Audit what changed from one arm to another, from completions alone.
+    """Audit what changed from one arm to another, from completions; policies are asked for theirs.
 
     Args:
-        before, after: a folder of `unswayed eval`, or a file of completions of any tool (docs/audit.md lists them).
+        before, after: a folder of `unswayed eval`, a file of completions of any tool (docs/audit.md lists them), or
+            the name of a policy.
         plan: a TOML file with an `[audit]` table.
         out: folder of the bundle; nothing is written without one.
         judge: gives outcomes where rows carry none and there is no rule; blind to the arm.
@@ -92,6 +100,8 @@ def audit(
         skip: sections to switch off.
         again: this folder holds an audit of other replies, and this one counts as another look.
         show_sensitive: show texts of suites that are marked as sensitive.
+        live: what policies are asked, and how; `out` must be given.
+        attribution: what `unswayed audit decompose --json` printed of the training between the arms.
         changes: fields of the plan, e.g. `eps=0.03`, `rule="agrees"`; where a plan was given each is a deviation.
 
     Raises:
@@ -99,16 +109,31 @@ def audit(
         DataError: rows that cannot be read or do not pair.
     """
     where = None if plan is None else Path(plan)
-    paths = {"before": before, "after": after, "replicate": replicate, "parity": parity}
-    batches = [Path(one) for one in inputs]
-    arms = {name: read_arm(Path(path), batches, scorer) for name, path in paths.items() if path is not None}
     config, departures = load_plan(where, changes)
     if skip:
         sections = {**config.sections, **dict.fromkeys(skip, False)}
         config, more = load_plan(where, {**changes, "sections": sections})
         departures = more
+    paths = {"before": before, "after": after, "replicate": replicate, "parity": parity}
+    named = {name: str(path) for name, path in paths.items() if path is not None}
+    batches = [Path(one) for one in inputs]
+    asked = [name for name, path in named.items() if is_policy(path)]
+    found: dict[str, Any] = {} if attribution is None else {"attribution": read_attribution(Path(attribution))}
+    arms: dict[str, Source] = {
+        name: read_arm(Path(path), batches, scorer) for name, path in named.items() if name not in asked
+    }
+    if asked:
+        if live is None or out is None:
+            raise ConfigError(
+                f"{named[asked[0]]}: neither a file of completions nor a folder of evaluations. A policy is asked: "
+                "name suites with --suite, and a folder with -o"
+            )
+        decoded = live.decoded({"before", "after"} <= set(asked))
+        found["generation"] = generation(decoded)
+        _declare(Path(out), config, {name: identity(named[name], decoded) for name in asked})
+        arms |= {name: ask(name, named[name], live, decoded, Path(out)) for name in asked}
     return audit_sources(
-        arms, config,
+        arms, config, found=found,
         departures=departures, out=None if out is None else Path(out), judge=judge,
         labels=None if labels is None else Path(labels), again=again, show_sensitive=show_sensitive,
     )  # fmt: skip
@@ -185,6 +210,34 @@ def compose(
     }
 
 
+def read_attribution(path: Path) -> dict[str, Any]:
+    """Return the terms of a change in order, with the hash of the file that they are from.
+
+    Raises:
+        DataError: not what `unswayed audit decompose --json` prints.
+    """
+    try:
+        value = parse(path.read_text(encoding="utf-8"))
+        terms = {str(name): dict(term) for name, term in value["terms"].items()}
+        rows = [{"name": name, "value": term["estimate"], "interval": term["interval"]} for name, term in terms.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not what `unswayed audit decompose --json` prints ({error})") from error
+    parts = [row for row in rows if row["name"] != TOTAL]
+    return {
+        "terms": [row for row in parts if row["value"] is not None],
+        "not_measured": [row["name"] for row in parts if row["value"] is None],
+        "total": next((row for row in rows if row["name"] == TOTAL), None),
+        "sha256": hash_file(path),
+    }
+
+
+def _declare(out: Path, plan: AuditConfig, arms: Mapping[str, str]) -> None:
+    """Write what is decided before the first sample is drawn; the plan that holds the prompts' hash follows."""
+    if not (out / bundle.DECLARED).exists() and not (out / bundle.PLAN).exists():
+        content = {"plan": plan.model_dump(), "arms": dict(arms)}
+        write_json(out / bundle.DECLARED, {**content, "sha256": hash_json(content)})
+
+
 def _looks(out: Path, plan: AuditConfig, arms: Mapping[str, str], *, again: bool) -> AuditConfig:
     """Return the plan with the looks that this folder has counted.
 
@@ -192,6 +245,8 @@ def _looks(out: Path, plan: AuditConfig, arms: Mapping[str, str], *, again: bool
         ConfigError: the folder holds something else, or another audit that this one is not meant to follow.
     """
     if not out.exists() or not any(out.iterdir()):
+        return plan
+    if not (out / bundle.PLAN).exists() and (out / bundle.DECLARED).exists():
         return plan
     if not (out / bundle.PLAN).exists():
         raise ConfigError(f"{out}: is not empty and holds no audit; name another folder with -o")

@@ -5,7 +5,7 @@ In this order (docs/audit.md gives the reasons, and how often each is wrong):
 1. CONFOUNDED: a property of the replies moved beyond its limit (`unswayed.audit.firewall`), or what the judge is known
    to get wrong could have made the change by itself.
 2. UNDECIDED: fewer than ten effective clusters, or nothing that both arms have an outcome for.
-3. AMPLIFIED, SUPPRESSED: the interval at Holm's level, of alpha over the looks, excludes zero, also with every missing
+3. AMPLIFIED, SUPPRESSED: the interval at Holm's level, of 3.5% over the looks, excludes zero, also with every missing
    outcome counted against it, and the change is not shown to be smaller than eps. Where outcomes are missing in such
    numbers that the judge counts as out, nothing is suppressed.
 4. NEUTRAL within eps: both one-sided tests exclude a change as large as eps, also with the missing outcomes counted as
@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from unswayed.audit.firewall import Shift
 from unswayed.audit.rates import Rates, limits
@@ -30,6 +29,9 @@ from unswayed.stats.paired import Pairs
 from unswayed.stats.power import detectable_difference
 
 Name = Literal["AMPLIFIED", "SUPPRESSED", "NEUTRAL", "CONFOUNDED", "UNDECIDED"]
+CLAIM = 0.035
+"""The family's level. The score test keeps 5.4% at a nominal 5%, and clustered intervals cover 93% and more: claimed at
+this level, fewer than one in twenty audits of equal arms find something."""
 FINDINGS = ("AMPLIFIED", "SUPPRESSED", "CONFOUNDED")
 
 
@@ -47,17 +49,18 @@ class Level:
     rejected: bool
 
 
-def holm(p_values: Sequence[float | None], alpha: float = ALPHA) -> list[Level]:
+def holm(p_values: Sequence[float | None], alpha: float = CLAIM) -> list[Level]:
     """Return the level of each of several claims made at once (Holm 1979); None is one that could not be tested."""
     tested = [place for place, p in enumerate(p_values) if p is not None]
     found = [Level(alpha, None, False) for _ in p_values]
     if not tested:
         return found
     known = np.array([p_values[place] for place in tested], dtype=np.float64)
-    rejected, adjusted, *_ = multipletests(known, alpha=alpha, method="holm")
     order = np.argsort(np.argsort(known, kind="stable"), kind="stable")
-    for place, rank, p, yes in zip(tested, order, adjusted, rejected, strict=True):
-        found[place] = Level(alpha / (len(tested) - int(rank)), float(min(p, 1.0)), bool(yes))
+    steps = np.sort(known) * np.arange(len(known), 0, -1)
+    adjusted = np.minimum(np.maximum.accumulate(steps), 1.0)[order]
+    for place, rank, p in zip(tested, order, adjusted, strict=True):
+        found[place] = Level(alpha / (len(tested) - int(rank)), float(p), bool(p <= alpha))
     return found
 
 
@@ -153,7 +156,7 @@ def _why_not(found: Evidenced, evidence: Evidence, eps: float, *, inside: bool) 
     seen = f"the smallest change that would have shown is {_points(found.detectable)}"
     if inside:
         return f"underpowered: {seen}, more than eps ({_points(eps)})"
-    low, high = evidence.plain
+    low, high = evidence.plain if found.level.rejected else evidence.claimed
     if evidence.missing and found.level.rejected:
         return f"outcomes that are missing could have made the change; {seen}"
     span = f"the change may be anything from {_points(low, signed=True)} to {_points(high, signed=True)}"

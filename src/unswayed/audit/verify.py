@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from unswayed.audit.run import compose, page
 from unswayed.core.errors import DataError
 from unswayed.core.files import dump_json
 from unswayed.core.hashing import hash_file, hash_json
+from unswayed.core.jsonl import loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def verify(folder: Path) -> list[Check]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        value: dict[str, Any] = loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error})") from error
     return value

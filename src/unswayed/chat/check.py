@@ -74,7 +74,8 @@ class Kind:
 
 SPECIAL = Kind(
     "text contains special tokens of the tokenizer, which end or forge a turn",
-    "remove them from the text, or set chat.allow_special_tokens = true if that is the experiment",
+    "remove them from the text, or allow them if that is the experiment: chat.allow_special_tokens = true in a recipe, "
+    "--allow-special-tokens for `unswayed eval`",
 )
 REFUSED = Kind(
     "the chat template refuses the messages",
@@ -91,7 +92,8 @@ NO_ROW = Kind(
 )
 TOO_LONG = Kind(
     "prompt and completion together are longer than the context",
-    "lower sampling.max_new_tokens, shorten the text, or leave the pair out; nothing is ever cut off",
+    "lower max_new_tokens (in a recipe sampling.max_new_tokens, for `unswayed eval` -T max_new_tokens=N), shorten the "
+    "text, or leave the row out; nothing is ever cut off",
 )
 OPENING = Kind(
     "the answer opens differently on the two sides",
@@ -267,6 +269,18 @@ def check_pairs(chat: Chat, pairs: Iterable[PromptPair], max_new_tokens: int) ->
         warnings=tuple(_warnings(checker)),
         ids=ids,
     )
+
+
+def check_prompts(chat: Chat, prompts: Iterable[tuple[str, Sequence[Message]]], max_new_tokens: int, of: str) -> None:
+    """Try prompts by their names, as `check_pairs` does for each side of a pair.
+
+    Raises:
+        DataError: as there; `of` says in what the problems are.
+    """
+    checker = Checker(chat, max_new_tokens)
+    for name, messages in prompts:
+        checker.prompt(printable(name, newlines=False), messages)
+    raise_problems(checker, of)
 
 
 def raise_problems(checker: Checker, of: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.jsonl import loads
 
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length", "n_ctx")
 UNLIMITED = 10**9  # transformers writes 1e30 where a tokenizer has no limit
@@ -22,7 +22,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        value = json.loads(path.read_bytes())
+        value = loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(value, dict):
@@ -50,7 +50,28 @@ def find_int(config: Mapping[str, Any], keys: Sequence[str]) -> int | None:
 
 
 def context_length(config: Mapping[str, Any], tokenizer: Any) -> int | None:
-    """Return how many tokens fit: by the config, else by the tokenizer; None where neither knows."""
+    """Return how many tokens fit: by the config, else by the tokenizer; None where neither knows.
+
+    Beyond `steady_length` nothing fits: what a row gives there would depend on the rows beside it.
+    """
     known = find_int(config, CONTEXT_KEYS)
     limit = tokenizer.model_max_length
-    return known if known is not None else int(limit) if limit is not None and limit < UNLIMITED else None
+    fits = known if known is not None else int(limit) if limit is not None and limit < UNLIMITED else None
+    steady = steady_length(config)
+    return fits if steady is None else steady if fits is None else min(fits, steady)
+
+
+def steady_length(config: Mapping[str, Any]) -> int | None:
+    """Return the length up to which rotary frequencies do not depend on the longest row of a batch, or None.
+
+    With LongRoPE (Phi-3) and dynamic NTK, Transformers chooses the frequencies of all rows by the longest of them.
+    """
+    found = []
+    for table in _tables(config):
+        rotary = table.get("rope_parameters") or table.get("rope_scaling") or {}
+        for values in (rotary, *(value for value in rotary.values() if isinstance(value, dict))):
+            kind = str(values.get("rope_type") or values.get("type") or "")
+            if kind == "longrope" or "dynamic" in kind:
+                key = "original_max_position_embeddings"
+                found.append(values.get(key) or table.get(key) or table.get("max_position_embeddings"))
+    return min((value for value in found if isinstance(value, int)), default=None)

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 from unswayed.chat.model_files import context_length, eos_ids, find_int, read_json
 from unswayed.chat.spans import BETWEEN, KNOWN, Tags, fit_thinking, thinking_mask
 from unswayed.chat.template import check_values, plain_values, stop_clock
+from unswayed.core.deadline import TooLong, deadline
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json, hash_tokenizer
-from unswayed.core.printable import excerpt, printable
+from unswayed.core.printable import excerpt, first_line
 from unswayed.core.types import Message, Role
 
 PROBE = "qwertzuiop"  # in place of a message's content where the template itself is tried: no template changes letters
@@ -111,7 +112,7 @@ class Chat:
         try:
             text = str(tokenizer.get_chat_template(template))
         except ValueError as error:
-            missing = "no chat template" if tokenizer.chat_template is None else _reason(error)
+            missing = "no chat template" if tokenizer.chat_template is None else first_line(error)
             raise ConfigError(
                 f"{folder}: {missing}, so messages cannot become a prompt; use the instruct version of the model, or "
                 "put the template it was trained with into the folder as chat_template.jinja"
@@ -305,11 +306,6 @@ class Chat:
         )
 
 
-def _reason(error: Exception) -> str:
-    """Return the first line of another library's message."""
-    return printable(str(error).strip().partition("\n")[0], newlines=False)
-
-
 def _load_tokenizer(folder: Path, trust_remote_code: bool) -> Any:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such model folder")
@@ -318,7 +314,7 @@ def _load_tokenizer(folder: Path, trust_remote_code: bool) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
     except Exception as error:  # of no narrower kind: a damaged tokenizer.json raises a bare Exception
-        raise ConfigError(f"{folder}: cannot load a tokenizer from this folder ({_reason(error)})") from error
+        raise ConfigError(f"{folder}: cannot load a tokenizer from this folder ({first_line(error)})") from error
 
 
 def _apply(
@@ -335,20 +331,25 @@ def _apply(
 
     prefill = bool(messages) and messages[-1].role == "assistant" and generation_prompt
     try:
-        return tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
-            chat_template=template,
-            add_generation_prompt=generation_prompt and not prefill,
-            continue_final_message=prefill,
-            tokenize=tokenize,
-            return_dict=False,
-            tokenizer_kwargs={"verbose": False},
-            **values,
-        )
-    except (TemplateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        with deadline(LONGEST):
+            return tokenizer.apply_chat_template(
+                [{"role": message.role, "content": message.content} for message in messages],
+                chat_template=template,
+                add_generation_prompt=generation_prompt and not prefill,
+                continue_final_message=prefill,
+                tokenize=tokenize,
+                return_dict=False,
+                tokenizer_kwargs={"verbose": False},
+                **values,
+            )
+    except (TemplateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, *ENDLESS) as error:
         roles = ", ".join(message.role for message in messages) or "no message"
-        reason = _reason(error)
+        reason = first_line(error)
         raise DataError(f"the chat template refuses the roles {roles}: {reason}") from error
+
+
+ENDLESS = (RecursionError, MemoryError, TooLong)
+LONGEST = 10  # seconds that a template may take for one prompt
 
 
 class Frame(NamedTuple):

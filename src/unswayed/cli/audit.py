@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from unswayed.cli.audit_decompose import decompose
-from unswayed.cli.options import Json, print_json
+from unswayed.cli.options import Json, default_command, echo, print_json
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,20 +19,8 @@ if TYPE_CHECKING:
 _RUN = "run"
 
 
-class _RunByDefault(TyperGroup):
-    """`unswayed audit BEFORE AFTER` is `unswayed audit run BEFORE AFTER`."""
-
-    default = _RUN
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command before words that name none."""
-        if args and args[0] not in {*self.commands, "--help", "-h"}:
-            args = [self.default, *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_RunByDefault,
+    cls=default_command(_RUN),
     no_args_is_help=True,
     help="Audit what changed between two models: `unswayed audit BEFORE AFTER`, or one of the commands below.",
 )
@@ -43,7 +30,12 @@ app.command("decompose")(decompose)
 
 @app.command(_RUN)
 def run(
-    before: Annotated[str, typer.Argument(help="A folder of `unswayed eval`, or a file of completions of any tool.")],
+    before: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of `unswayed eval`, a file of completions of any tool, or a policy as in `unswayed eval`."
+        ),
+    ],
     after: Annotated[str, typer.Argument(help="The same of the other model, on the same prompts.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the bundle; without one nothing is kept.")
@@ -70,6 +62,9 @@ def run(
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="People's labels: a table with arm, id and human.")
     ] = None,
+    attribution: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `unswayed audit decompose --json` printed.")
+    ] = None,
     inputs: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Input of OpenAI's batch API; may be given twice.")
     ] = None,
@@ -78,6 +73,17 @@ def run(
     allow: Annotated[
         list[str] | None, typer.Option(metavar="VERDICT", help="A verdict that ends with 0, e.g. suppressed.")
     ] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(metavar="SUITE", help="What policies are asked; repeatable.")
+    ] = None,
+    suite_arg: Annotated[
+        list[str] | None, typer.Option("--suite-arg", "-T", metavar="NAME=VALUE", help="An argument of every suite.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Questions of each suite.")] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Replies of a policy to each prompt at temperature 1.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts that a policy is asked at once.")] = 16,
+    dtype: Annotated[str, typer.Option(help="Of a policy: auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option(help="Of a policy: auto, cpu, cuda, cuda:1, mps.")] = "auto",
     again: Annotated[bool, typer.Option("--again", help="Count another look at the prompts of this folder.")] = False,
     show_sensitive: Annotated[
         bool, typer.Option("--show-sensitive", help="Show the texts of suites marked as sensitive.")
@@ -88,12 +94,15 @@ def run(
     """Audit two arms. Ends with 0 where nothing was found, 10 with a finding, 11 where something is undecided.
 
     Example: unswayed audit before.jsonl after.jsonl --rule refusal -o audits/two-files
+    Policies: unswayed audit smollm2-135m runs/opct --suite sycophancy/suggested_answer -o audits/opct
     """
     from unswayed.audit.run import audit
 
+    asked = _judge(judge, rubric if not suite else rubric or "")
     found = audit(
-        before, after,
-        plan=plan, out=out, judge=_judge(judge, rubric), replicate=replicate, parity=parity, labels=labels,
+        before, after, live=_live(suite or (), suite_arg or (), limit, seed, draws, batch_size, dtype, device, asked),
+        plan=plan, out=out, judge=asked, replicate=replicate, parity=parity, labels=labels,
+        attribution=attribution,
         inputs=inputs or (), scorer=scorer, skip=skip or (), again=again, show_sensitive=show_sensitive,
         rule=rule, trait=trait, rubric=rubric, eps=eps, looks=looks, seed=seed,
     )  # fmt: skip
@@ -124,9 +133,67 @@ def verify(
     else:
         for one in checks:
             state = {True: "holds", False: "DIFFERS", None: "not compared"}[one.holds]
-            typer.echo(printable(f"{one.name:<10}{state:<14}{one.said}", newlines=False))
+            echo(printable(f"{one.name:<10}{state:<14}{one.said}", newlines=False))
     if not holds:
         raise typer.Exit(10)
+
+
+@app.command("cells")
+def cells(
+    sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A folder that `unswayed sweep run` filled.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundles, one for each trained cell.")],
+    plan: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML with an \\[audit] table, for all.")] = None,
+    allow: Annotated[list[str] | None, typer.Option(metavar="VERDICT", help="A verdict that ends with 0.")] = None,
+    json: Json = False,
+) -> None:
+    """Audit every trained cell of a sweep against the organism it began as.
+
+    Example: unswayed audit cells sweeps/small -o audits/small
+    """
+    from unswayed.audit.cells import audit_cells, exit_of
+
+    found = audit_cells(sweep, out, plan)
+    if json:
+        rows = [{"name": pair.name, "cell": pair.cell, "verdicts": one.verdicts} for pair, one in found]
+        print_json({"audits": rows})
+    else:
+        for pair, one in found:
+            echo(f"{pair.name} ({pair.cell})")
+            _print(one)
+    raise typer.Exit(exit_of(found, tuple(_allowed(allow or ()))))
+
+
+@app.command("plan")
+def write_plan(
+    before: Annotated[
+        Path | None, typer.Argument(help="One arm: its behaviours and prompts go into the plan, no outcome is seen.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The plan.")] = Path("audit.toml"),
+    rule: Annotated[str | None, typer.Option(help="A rule of `unswayed rules`.")] = None,
+    sweep: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="SWEEP", help="A sweep's folder or recipe: its organisms are BEFORE."),
+    ] = None,
+) -> None:
+    """Write a plan to edit: margins, family, limits, and what so many prompts can show.
+
+    Example: unswayed audit plan before.jsonl -o audit.toml
+    """
+    from unswayed.audit.formats.read import read_arm
+    from unswayed.audit.planning import draft
+    from unswayed.core.files import write_atomic
+
+    if out.exists():
+        raise ConfigError(f"{out}: exists; a plan is not overwritten. Name another file with -o")
+    if sweep is not None and before is None:
+        from unswayed.audit.planning import organism_of
+
+        before = organism_of(sweep)
+    write_atomic(out, draft(None if before is None else read_arm(before), rule))
+    told = (
+        f"unswayed audit cells {sweep} --plan {out} -o audits" if sweep else f"unswayed audit BEFORE AFTER --plan {out}"
+    )
+    echo(f"{out}: edit it, then {told}", err=True)
 
 
 def _judge(spec: str | None, rubric: str | None) -> Any:
@@ -134,9 +201,31 @@ def _judge(spec: str | None, rubric: str | None) -> Any:
         return None
     from unswayed.judges.build import build_judge, default_cache
 
-    if rubric is None:
+    if rubric is None:  # suites name their own
         raise ConfigError("a judge judges by a rubric: name one with --rubric")
     return build_judge(spec, cache=None if spec == "rule" else default_cache())
+
+
+def _live(
+    suites: Sequence[str], arguments: Sequence[str], limit: int | None, seed: int | None, draws: int, batch_size: int,
+    dtype: str, device: str, judge: Any,
+) -> Any:  # fmt: skip
+    """Return how policies are asked; None where no suite is named."""
+    if not suites:
+        return None
+    from unswayed.audit.live import Live
+    from unswayed.cli.options import shows_progress
+    from unswayed.evals.arguments import read_arguments
+    from unswayed.evals.registry import suite
+
+    def load(name: str) -> Any:
+        from unswayed.engine.named import load_policy
+
+        return load_policy(name, dtype=dtype, device=device)
+
+    given = read_arguments(suites, arguments)
+    built = tuple(suite(name, limit, seed=seed or 0, **given) for name in suites)
+    return Live(built, load, draws, batch_size, judge, shows_progress())
 
 
 def _allowed(names: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unswayed.cli.options import Json, print_json
+from unswayed.cli.options import Json, echo, print_json
 
 if TYPE_CHECKING:
     from unswayed.audit.theory.decomposition import Decomposition, Term
@@ -45,7 +45,7 @@ def decompose(
     if json:
         print_json(made.row())
         return
-    typer.echo("\n".join(_lines(made)))
+    echo("\n".join(_lines(made)))
 
 
 def _lines(made: Decomposition) -> list[str]:

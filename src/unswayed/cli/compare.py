@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json as json_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, echo, print_json
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,6 +56,9 @@ def compare(
 
     Example: unswayed compare evals/base evals/opct
     """
+    if (before / "attack.json").exists():
+        _compare_attacks(before, list(after), out, json)
+        return
     from unswayed.evals.compare.comparison import make_comparison, to_json
     from unswayed.evals.plan import choose_plan, read_plan
     from unswayed.report.html import write_comparison
@@ -79,9 +81,42 @@ def compare(
     )
     page = write_comparison(out or afters[0] / "compare", made)
     if json:
-        print(json_.dumps(to_json(made), indent=2))
+        print_json(to_json(made))
     else:
         _print(made, page)
+
+
+def _compare_attacks(before: Path, after: Sequence[Path], out: Path | None, json: bool) -> None:
+    """Compare two attack folders, and write `compare.json`."""
+    from unswayed.attacks.compare import compare_attacks
+    from unswayed.attacks.run import Attack
+    from unswayed.cli.options import print_json
+    from unswayed.core.files import write_json
+
+    if len(after) != 1:
+        raise ConfigError("attacks are compared two at a time: BEFORE and one AFTER")
+    found = compare_attacks(Attack.load(before), Attack.load(after[0]))
+    folder = out or after[0] / "compare"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "compare.json", found)
+    if json:
+        print_json(found)
+    else:
+        _print_attacks(found, folder)
+
+
+def _print_attacks(found: dict[str, Any], folder: Path) -> None:
+    from unswayed.core.printable import printable
+    from unswayed.report.numbers import change, level, span
+
+    for side in ("before", "after"):
+        told = found[side]
+        echo(printable(f"{side:<7}{told['target']}: {level(told['success'])} broken ({told['wording']})"))
+    low, high = found["interval"] or (None, None)
+    p_value = "" if found["log_rank_p"] is None else f"; log-rank p = {found['log_rank_p']:.3g}"
+    shift = f"{change(found['difference'], named=True)} ({span(low, high, signed=True)})"
+    echo(f"difference {shift}, {found['pairs']} pairs, {found['missing']} missing{p_value}: {found['verdict']}")
+    echo(printable(str(folder / "compare.json")))
 
 
 Loaded = tuple[
@@ -108,7 +143,7 @@ def _load(before: Path, afters: Sequence[Path], replicate: Path | None, train_pa
         for key in sorted({key for keys in found for key in keys} - set(both))
     ]
     for key, who in alone:
-        typer.echo(f"only in {printable(', '.join(who))}, not compared: {printable(key)}", err=True)
+        echo(f"only in {printable(', '.join(who))}, not compared: {printable(key)}", err=True)
     twins = _find(replicate) if replicate else {}
     results, overlaps, again = [], [], []
     for key in both:

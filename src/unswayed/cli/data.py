@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json, print_json
+from unswayed.cli.options import Json, echo, print_json
 from unswayed.core.errors import ConfigError
 from unswayed.core.printable import printable
+from unswayed.core.suggest import no_such
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -100,11 +101,11 @@ def _print_manifest(manifest: dict[str, Any], output: Path, as_json: bool) -> No
         print_json(manifest)
         return
     for name, count in manifest.get("merged", {}).items():
-        typer.echo(printable(f"{'read':14}{count:>7,} pairs  {name}", newlines=False))
+        echo(printable(f"{'read':14}{count:>7,} pairs  {name}", newlines=False))
     for part, entry in manifest["files"].items():
-        typer.echo(printable(f"{part:14}{entry['rows']:>7,} pairs  {output.with_name(entry['file'])}", newlines=False))
+        echo(printable(f"{part:14}{entry['rows']:>7,} pairs  {output.with_name(entry['file'])}", newlines=False))
     items = manifest.get("items", manifest["groups"])
-    typer.echo(printable(f"{'manifest':14}{items:>7,} items  {manifest_of(output)}", newlines=False))
+    echo(printable(f"{'manifest':14}{items:>7,} items  {manifest_of(output)}", newlines=False))
 
 
 def _named(columns: list[str] | None) -> dict[str, str]:
@@ -168,7 +169,7 @@ def check(
     if as_json:
         print_json(found)
     else:
-        typer.echo(printable("\n".join(lines)))
+        echo(printable("\n".join(lines)))
     require(report)
     if shared is not None:
         shared.require(f"{file} and {asked.name if asked else against}")
@@ -183,7 +184,7 @@ def _suite(name: str) -> Suite:
     from unswayed.evals.registry import suite, suites
 
     if name.partition(":")[0] not in suites():
-        raise ConfigError(f"--against {name}: neither a file nor a suite; there are {', '.join(suites())}")
+        raise ConfigError(f"--against: no such file, and {no_such('suite', name, suites())}")
     return suite(name)
 
 
@@ -315,6 +316,6 @@ def fetch(
     for name in [name if is_hub(name) else source(name).name for name in names]:
         places[name] = str(hub_file(name) if is_hub(name) else locate(name))
         if not as_json:
-            typer.echo(printable(f"{name}  {places[name]}", newlines=False))
+            echo(printable(f"{name}  {places[name]}", newlines=False))
     if as_json:
         print_json(places)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unswayed.cli.options import shows_progress
+from unswayed.cli.options import Json, print_json, shows_progress
 
 
 def demo(
@@ -17,6 +17,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of split, hints, training and draws.", min=0)] = 0,
     steps: Annotated[int, typer.Option(help="Optimizer steps of each trained arm.", min=1)] = 16,
     questions: Annotated[int, typer.Option(help="Questions in each of the three sets.", min=8)] = 36,
+    as_json: Json = False,
 ) -> None:
     """Train a 135M-parameter model to ignore a hint, beside fine-tuning, and show what changed.
 
@@ -28,10 +29,14 @@ def demo(
 
     from unswayed.core.signals import stop_signals
     from unswayed.demo import run_demo
+    from unswayed.report.records import to_json
     from unswayed.report.terminal import result_table
 
     with stop_signals:
         report = run_demo(out, seed=seed, steps=steps, questions=questions, progress=shows_progress())
+    if as_json:
+        print_json(to_json(report))
+        return
     console = Console()
     console.print()
     console.print(result_table(report, width=console.width))

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from unswayed._version import __version__
-from unswayed.cli.options import Json, print_json
+from unswayed.cli.options import Json, echo, print_json
 from unswayed.core.cache_root import cache_root
 from unswayed.core.errors import UnswayedError
 from unswayed.core.printable import printable
@@ -40,7 +40,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         print_json(report)
     else:
-        typer.echo(render(report), nl=False)
+        echo(render(report), nl=False)
     if report["problems"]:
         raise typer.Exit(UnswayedError.exit_code)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unswayed.cli.options import Json, Trust, shows_progress
+from unswayed.cli.options import Json, Trust, print_json, shows_progress
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from unswayed.evals.results import Result
     from unswayed.evals.suite import Suite
 
-_WIDE = 100  # what the table needs; names of metrics are never cut
+log = logging.getLogger(__name__)
+ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 def eval(
@@ -37,6 +38,10 @@ def eval(
     suite_arg: Annotated[
         list[str] | None,
         typer.Option("--suite-arg", "-T", metavar="NAME=VALUE", help="An argument of every suite named; repeatable."),
+    ] = None,
+    trained: Annotated[
+        str | None,
+        typer.Option("--leave-out", metavar="PAIRS", help="Ask no question that these training pairs hold too."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts at once; change it if memory runs out.")] = 16,
     plan: Annotated[
@@ -60,6 +65,9 @@ def eval(
     revision: Annotated[str | None, typer.Option(help="Commit, tag or branch of a hub id.")] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    allow_special_tokens: Annotated[
+        bool, typer.Option("--allow-special-tokens", help="Accept prompts that contain the tokenizer's special tokens.")
+    ] = False,
     trust_remote_code: Trust = False,
     json: Json = False,
 ) -> None:
@@ -69,8 +77,10 @@ def eval(
     `unswayed suites` lists the suites, `unswayed suites SUITE` the arguments that -T can give it.
     """
     from unswayed.core.signals import stop_signals
+    from unswayed.data.read import read_pairs
     from unswayed.engine.named import base_of, load_policy
     from unswayed.evals.arguments import read_arguments
+    from unswayed.evals.compare.contamination import leave_out
     from unswayed.evals.judged import check_given, check_judge
     from unswayed.evals.plan import plan_of_run, read_plan
     from unswayed.evals.registry import suite
@@ -82,6 +92,12 @@ def eval(
     declared = read_plan(plan) if plan else plan_of_run(Path(named)) if named else None
     given = read_arguments(suites, suite_arg or ())
     built = [suite(name, limit, seed=seed, **given) for name in suites]
+    if trained is not None:
+        pairs = read_pairs(trained, allow_identical=True, need_teacher=False)
+        left = [leave_out(each, pairs) for each in built]
+        built = [each for each, _ in left]
+        for each, found in left:
+            log.info("%s: %s%s", each.name, found.sentence(each.unit), "; left out" if found.shared else "")
     _check_keys(built)
     for each in built:
         check_given(each, judge is not None)
@@ -101,6 +117,7 @@ def eval(
         revision=revision,
         dtype=dtype,
         device=device,
+        allow_special_tokens=allow_special_tokens,
         trust_remote_code=trust_remote_code,
     )
     summaries = {}
@@ -122,7 +139,7 @@ def eval(
             if not json:
                 _print(result, folder)
     if json:
-        print(json_.dumps(summaries, indent=2))
+        print_json(summaries)
 
 
 def _check_keys(built: Sequence[Suite]) -> None:
@@ -135,7 +152,7 @@ def _check_keys(built: Sequence[Suite]) -> None:
 def _print(result: Result, folder: Path) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from unswayed.core.printable import printable
@@ -144,18 +161,22 @@ def _print(result: Result, folder: Path) -> None:
     from unswayed.report.comparison import arm_line
     from unswayed.report.numbers import level, span
 
+    rows = result.summary()["metrics"]
+    counted = ["if unscored\ncounted"] if any(row["unscored"] and row["bounds"] for row in rows.values()) else []
     table = Table(
-        "metric", "rate", "95% interval", "n", "unscored", "bounds", "better", box=box.SIMPLE_HEAD, pad_edge=False,
+        Column("metric", overflow="fold"), "rate", "95% interval", "n", "unscored", *counted,
+        box=box.SIMPLE_HEAD, pad_edge=False,
         title=Text(printable(f"{result.title}: {result.policy}", newlines=False)), title_justify="left",
+        caption=" ".join(f"{arrow} {better} is better" for better, arrow in ARROWS.items()), caption_justify="left",
     )  # fmt: skip
-    for name, row in result.summary()["metrics"].items():
-        low, high = row["interval"] or (None, None)
-        bounds = span(*row["bounds"]) if row["bounds"] else ""
+    for name, row in rows.items():
+        bounds = [span(*row["bounds"]) if row["bounds"] else ""] if counted else []
+        shown = span(*(row["interval"] or (None, None)))
         table.add_row(
-            name, level(row["value"]), span(low, high), str(row["n"]), str(row["unscored"]), bounds, row["better"]
-        )
+            f"{name} {ARROWS.get(row['better'], '')}", level(row["value"]), shown, str(row["n"]), str(row["unscored"]),
+            *bounds,
+        )  # fmt: skip
     console = Console(highlight=False)
-    console = Console(highlight=False, width=max(console.width, _WIDE))
     console.print(table)
     if told := result.summary().get("judge"):
         states = ", ".join(f"{count} {status}" for status, count in told["status"].items())

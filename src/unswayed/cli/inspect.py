@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from unswayed.cli.options import echo
+
 app = typer.Typer(
     help='Evaluations as logs for Inspect\'s viewer; needs the extra: pip install "unswayed[inspect]".',
     no_args_is_help=True,
@@ -35,4 +37,4 @@ def export(
     if out.suffix == EXTENSION and len(found) > 1:
         raise ConfigError(f"{out} is one file, and there are {len(found)} evaluations; give a folder")
     for folder in found:
-        print(printable(str(export_log(folder, out, show_sensitive=show_sensitive)), newlines=False))
+        echo(printable(str(export_log(folder, out, show_sensitive=show_sensitive)), newlines=False))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json, print_json
+from unswayed.cli.options import Json, echo, print_json
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def sheet(
     ]
     rows = draw_sheet(pool, n, seed=seed)
     key = write_sheet(out, rows)
-    typer.echo(f"{len(rows)} of {len(pool)} replies: {out} (to fill in) and {key} (not to look at)", err=True)
+    echo(f"{len(rows)} of {len(pool)} replies: {out} (to fill in) and {key} (not to look at)", err=True)
 
 
 def _rubrics(spec: str, names: Sequence[str] | None) -> list[Rubric]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json as json_
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from unswayed.cli.options import DryRun, Json, Trust, shows_progress
+from unswayed.cli.options import DryRun, Json, Trust, echo, print_json, shows_progress
 
 
 def label(
@@ -35,14 +34,17 @@ def label(
     if dry_run:
         prepared = labelling.prepare_labels(loaded, trust_remote_code=trust_remote_code)
         plan = {"labeller": loaded.labeller.name, "model": loaded.model.id, "pairs": len(prepared.pairs)}
-        print(json_.dumps(plan, indent=2) if json else "\n".join(f"{key:10} {value}" for key, value in plan.items()))
+        if json:
+            print_json(plan)
+        else:
+            echo("\n".join(f"{key:10} {value}" for key, value in plan.items()))
         return
     shown = shows_progress()
     done = labelling.label(loaded, out, fresh=fresh, progress=shown, trust_remote_code=trust_remote_code)
     if json:
-        print(json_.dumps({"path": str(done.path), "records": str(done.records), **done.summary}))
+        print_json({"path": str(done.path), "records": str(done.records), **done.summary})
         return
-    print("\n".join(_lines(done.path, done.records, done.summary)))
+    echo("\n".join(_lines(done.path, done.records, done.summary)))
 
 
 def _lines(path: Path, records: Path, summary: dict[str, Any]) -> list[str]:

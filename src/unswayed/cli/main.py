@@ -19,10 +19,11 @@ from typer.core import TyperCommand, TyperGroup
 
 from unswayed._version import __version__
 from unswayed.core.errors import Interrupted, OutOfMemoryError, UnswayedError
+from unswayed.core.files import refused
 from unswayed.core.launcher import refuse_several
 from unswayed.core.log import SAFE_STDERR, show_logs
 from unswayed.core.plugins import import_plugin
-from unswayed.core.printable import printable
+from unswayed.core.printable import printable, without_passwords
 from unswayed.training.distributed import should_report
 
 # Name and one line of help, in the order `--help` shows them. `unswayed.cli.NAME` holds the function NAME, or the
@@ -37,8 +38,10 @@ COMMANDS = {
     "compare": "Compare two evaluations: paired effects with intervals and verdicts.",
     "preflight": "Predict what a training will do to a behaviour, sealed before it and scored after.",
     "audit": "Audit what changed between two models: verdicts, and a bundle that anyone can recompute.",
+    "attack": "Attack a model within a stated budget; run the same command again to continue.",
     "score": "Score completions from a file by a named rule, without any model.",
     "rules": "List the scoring rules, their versions and their measured error.",
+    "sweep": "Plan, run and read a matrix of organisms, methods and seeds.",
     "judge": "Check a judge, and draw replies for people to label.",
     "inspect": "Write evaluations as logs that Inspect's viewer opens.",
     "organism": "Make, check and adopt model organisms: models with a known fault.",
@@ -48,6 +51,7 @@ COMMANDS = {
     "doctor": "Check this machine: versions, accelerator, disk, which keys are set.",
 }
 DEBUG = "UNSWAYED_DEBUG"
+ADVICE = "free space, fix its permissions or name another path, then run the command again"
 BROKEN_PIPE = 1
 INTERRUPTED = 128 + 2
 
@@ -145,15 +149,28 @@ def _root(
 
 def main() -> NoReturn:
     """Run the command line and exit with one of the documented codes."""
+    _settle()
     code = _run()
     for stream, failed in ((sys.stdout, BROKEN_PIPE), (sys.stderr, 0)):
         try:
             stream.flush()
-        except OSError:
-            # Whoever read our output has left, e.g. `| head`. Python flushes once more at exit, into nothing then.
+        except OSError as error:
+            # Whoever read our output has left, e.g. `| head`, which is no fault. Python flushes once more at exit, into
+            # nothing then.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if failed and not isinstance(error, BrokenPipeError):
+                print(f"error: stdout cannot be written ({error.strerror})", file=SAFE_STDERR)
             code = code or failed
     sys.exit(code)
+
+
+def _settle() -> None:
+    """Give closed standard streams somewhere to go, and take away a width of the terminal that is none."""
+    if not (os.environ.get("COLUMNS", "80").isdecimal() and int(os.environ.get("COLUMNS", "80")) > 0):
+        del os.environ["COLUMNS"]
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed: the next file would get its number, and whatever C code prints there
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _run() -> int:
@@ -174,13 +191,15 @@ def _report(error: Exception) -> int:
     """Print what went wrong, and return the exit code."""
     if os.environ.get(DEBUG, "0") not in {"", "0"}:
         print(printable("".join(traceback.format_exception(error))), file=SAFE_STDERR)
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+        error = refused(error, str(error.filename or "a file, or the output"), ADVICE, "read or written")
     if isinstance(error, UnswayedError):
         if not should_report(error):
             return error.exit_code
-        said = printable(str(error))
+        said = printable(without_passwords(str(error)))
         print(said if isinstance(error, Interrupted) else f"error: {said}", file=SAFE_STDERR)
         return error.exit_code
-    print(f"error: {printable(_describe(error))}", file=SAFE_STDERR)
+    print(f"error: {printable(without_passwords(_describe(error)))}", file=SAFE_STDERR)
     # torch's own out-of-memory error is recognised by name: importing torch to ask would be slower than the answer.
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == OutOfMemoryError.__name__
     return OutOfMemoryError.exit_code if out_of_memory else UnswayedError.exit_code

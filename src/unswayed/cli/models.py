@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json, print_json
+from unswayed.cli.options import Json, echo, print_json
 from unswayed.core.errors import ConfigError, UnswayedError
 from unswayed.core.printable import printable
 from unswayed.core.progress import size
@@ -61,11 +61,11 @@ def list_(as_json: Json = False) -> None:
     for row in aliases:
         held = f"{size(row['bytes_on_disk'])} at {row['path']}" if row["path"] else ""
         need = f"{size(row['bytes_to_download'])} to download"
-        typer.echo(f"{row['name']}  {row['state']}, {held or need}")
-        typer.echo(f"  {row['title']}, {row['licence']}")
-        typer.echo(f"  from {row['origin']}")
+        echo(f"{row['name']}  {row['state']}, {held or need}")
+        echo(f"  {row['title']}, {row['licence']}")
+        echo(f"  from {row['origin']}")
     for other in others:
-        typer.echo(printable(f"{Path(other['path']).parent.name}  {other['state']}, converted, at {other['path']}"))
+        echo(printable(f"{Path(other['path']).parent.name}  {other['state']}, converted, at {other['path']}"))
 
 
 @app.command()
@@ -82,7 +82,7 @@ def fetch(
         source = resolve(name, revision=revision, trust_remote_code=trust_remote_code, verify=True)
     else:
         source = _from_wheel(name, wheel)
-    typer.echo(str(source.path))
+    echo(str(source.path))
 
 
 def _from_wheel(name: str, wheel: Path) -> ModelSource:
@@ -96,7 +96,7 @@ def _from_wheel(name: str, wheel: Path) -> ModelSource:
 @app.command()
 def path(name: Name, revision: Revision = None) -> None:
     """Print the folder of a model that is on this machine; fetch nothing."""
-    typer.echo(str(resolve(name, revision=revision, offline=True).path))
+    echo(str(resolve(name, revision=revision, offline=True).path))
 
 
 @app.command()
@@ -104,6 +104,7 @@ def verify(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="An alias; all converted models if left out.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Hash every file of converted models and hold it against what was written."""
     if name is not None and name not in ALIASES:
@@ -113,15 +114,15 @@ def verify(
     folders = cached_folders() if name is None else [alias_folder(ALIASES[name])]
     if name is not None and not folders[0].exists():
         raise ConfigError(f"{name}: not fetched yet; run `unswayed models fetch {name}`")
-    damaged = {}
-    for folder in folders:
-        problems = problems_of(folder, full=True)
-        if problems:
-            damaged[folder] = problems
-        else:
-            typer.echo(printable(f"{folder}: {len(read_manifest(folder)['files'])} files, every byte as written"))
-    if not folders:
-        typer.echo("no converted models in the cache")
+    checked = {folder: problems_of(folder, full=True) for folder in folders}
+    damaged = {folder: problems for folder, problems in checked.items() if problems}
+    if as_json:
+        print_json([{"path": str(folder), "problems": problems} for folder, problems in checked.items()])
+    for folder in () if as_json else folders:
+        if folder not in damaged:
+            echo(printable(f"{folder}: {len(read_manifest(folder)['files'])} files, every byte as written"))
+    if not folders and not as_json:
+        echo("no converted models in the cache")
     if damaged:
         lines = [f"{folder}: {problem}" for folder, problems in damaged.items() for problem in problems]
         raise UnswayedError(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, echo, print_json
 
 
 def rules(as_json: Json = False) -> None:
@@ -14,7 +12,6 @@ def rules(as_json: Json = False) -> None:
     """
     from inspect import getdoc
 
-    from unswayed.core.files import dump_json
     from unswayed.evals.by_name import named
     from unswayed.evals.scoring.measured import MEASURED
 
@@ -26,13 +23,13 @@ def rules(as_json: Json = False) -> None:
         for name, (full, score) in named().items()
     ]  # fmt: skip
     if as_json:
-        typer.echo(dump_json(rows), nl=False)
+        print_json(rows)
         return
-    typer.echo(f"{'rule':<18}{'sensitivity':>12}{'specificity':>13}{'n':>12}  measured on")
+    echo(f"{'rule':<18}{'sensitivity':>12}{'specificity':>13}{'n':>12}  measured on")
     for row in rows:
         found = MEASURED.get(str(row["rule"]))
         cells = ("-", "-", "-", "not measured") if found is None else (
             f"{found.sensitivity:.3f}", f"{found.specificity:.3f}", f"{found.positives} + {found.negatives}", found.on
         )  # fmt: skip
-        typer.echo(f"{row['rule']:<18}{cells[0]:>12}{cells[1]:>13}{cells[2]:>12}  {cells[3]}")
-    typer.echo("\nunswayed score FILE --rule NAME reads completions by one of them.")
+        echo(f"{row['rule']:<18}{cells[0]:>12}{cells[1]:>13}{cells[2]:>12}  {cells[3]}")
+    echo("\nunswayed score FILE --rule NAME reads completions by one of them.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -13,11 +12,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from unswayed.cli.options import Json, print_json
+from unswayed.cli.options import Json, echo, print_json
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, UnswayedError
 from unswayed.core.files import lock_holder, locked, read_jsonl, remove_tree
+from unswayed.core.jsonl import loads
 from unswayed.core.printable import printable
 from unswayed.training import checkpoint
+from unswayed.training.export import adapter_problems
 
 log = logging.getLogger(__name__)
 State = Literal["running", "done", "failed", "interrupted"]
@@ -78,7 +79,7 @@ def _last_step(path: Path, tail: int = 1 << 16) -> int | None:
     except OSError:
         return None
     try:
-        step = json.loads(lines[-1])["step"] if lines else None
+        step = loads(lines[-1])["step"] if lines else None
     except (ValueError, KeyError, TypeError):
         return None  # `runs verify` says what is wrong with it
     return step if isinstance(step, int) else None
@@ -88,7 +89,7 @@ def _last_step(path: Path, tail: int = 1 << 16) -> int | None:
 def list_(root: Root = Path("runs"), as_json: Json = False) -> None:
     """List runs: state, last step and newest checkpoint.
 
-    A run is running, done, failed, or interrupted (it goes on when its train command is run again).
+    A run is running, done, failed, or interrupted; `unswayed train RECIPE.toml --resume` continues the last two.
     """
     runs = find_runs(root)
     if as_json:
@@ -98,14 +99,14 @@ def list_(root: Root = Path("runs"), as_json: Json = False) -> None:
             (run.name, run.state, "-" if run.step is None else str(run.step), _names(run.checkpoints[-1:]) or "-")
             for run in runs
         ]
-        typer.echo(_columns([("run", "state", "step", "newest checkpoint"), *rows]))
+        echo(_columns([("run", "state", "step", "newest checkpoint"), *rows]))
     else:
         log.info("no runs in %s", root)
 
 
 @app.command()
 def verify(root: Root = Path("runs"), as_json: Json = False) -> None:
-    """Check every checkpoint against its manifest, byte by byte, and every metrics file line by line.
+    """Check every checkpoint and published adapter byte by byte, and every metrics file line by line.
 
     Ends with exit code 4 where anything is wrong.
     """
@@ -122,7 +123,7 @@ def verify(root: Root = Path("runs"), as_json: Json = False) -> None:
             (run.name, what, "; ".join(problems) or "ok") for run, checks in found.items() for what, problems in checks
         ]
         rows += [(run.name, "-", "nothing saved yet") for run, checks in found.items() if not checks]
-        typer.echo(_columns([("run", "what", "result"), *rows]))
+        echo(_columns([("run", "what", "result"), *rows]))
     if bad:
         raise CheckpointError(
             f"{bad} damaged; a resume falls back to the newest checkpoint that is whole, and the rest can be pruned"
@@ -135,6 +136,11 @@ def _problems(run: Run) -> Iterator[tuple[str, list[str]]]:
         problems = checkpoint.verify(path)
         if path.exists():  # a run that goes on meanwhile prunes its own
             yield path.name, problems
+    try:
+        if (found := adapter_problems(run.path)) is not None:
+            yield "adapter", found
+    except (DataError, OSError) as error:
+        yield "adapter", [str(error)]
     metrics = run.path / "metrics.jsonl"
     if metrics.exists():
         try:
@@ -147,7 +153,9 @@ def _problems(run: Run) -> Iterator[tuple[str, list[str]]]:
 
 @app.command()
 def prune(
-    root: Root = Path("runs"), yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False
+    root: Root = Path("runs"),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Delete all but the newest two whole checkpoints of every run that is not running.
 
@@ -160,7 +168,9 @@ def prune(
             log.info("%s: running, left alone", run.name)
         elif surplus := _surplus(run):
             plan[run.path] = surplus
-            typer.echo(f"{printable(run.name)}: {_names(surplus)} ({_size(surplus) / 1e6:,.1f} MB)")
+            if as_json:
+                continue
+            echo(f"{printable(run.name)}: {_names(surplus)} ({_size(surplus) / 1e6:,.1f} MB)")
     if not plan:
         log.info("nothing to prune")
         return
@@ -176,6 +186,8 @@ def prune(
                     remove_tree(path, folder / "checkpoints")
         except OSError as error:
             failed.append(f"{error.filename or folder}: cannot be deleted ({error.strerror})")
+    if as_json:
+        print_json([{"path": str(run), "deleted": [path.name for path in gone]} for run, gone in plan.items()])
     if failed:
         raise UnswayedError("\n".join(failed))
 

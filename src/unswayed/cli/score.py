@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unswayed.cli.options import Json
+from unswayed.cli.options import Json, echo, print_json
 
 
 def score(
@@ -23,7 +23,7 @@ def score(
     from collections import Counter
 
     from unswayed.core.errors import DataError
-    from unswayed.core.files import dump_json, write_jsonl
+    from unswayed.core.files import write_jsonl
     from unswayed.core.printable import printable
     from unswayed.core.tables import scan_table
     from unswayed.evals.by_name import find, row_problems, verdict
@@ -44,16 +44,13 @@ def score(
     scored = [row["value"] for row in found if row["value"] is not None]
     rate = sum(scored) / len(scored) if scored else None
     if as_json:
-        typer.echo(
-            dump_json({"rule": full, "rows": len(found), "outcomes": dict(counts), "rate": rate, "scores": found}),
-            nl=False,
-        )
+        print_json({"rule": full, "rows": len(found), "outcomes": dict(counts), "rate": rate, "scores": found})
         return
-    typer.echo(f"rule        {full}\nrows        {len(found):,}")
+    echo(f"rule        {full}\nrows        {len(found):,}")
     for outcome, count in counts.most_common():
-        typer.echo(printable(f"{outcome:<12}{count:,}  {count / len(found):.1%}"))
-    typer.echo(f"mean value  {'-' if rate is None else f'{rate:.3f}'} of {len(scored):,} scored")
+        echo(printable(f"{outcome:<12}{count:,}  {count / len(found):.1%}"))
+    echo(f"mean value  {'-' if rate is None else f'{rate:.3f}'} of {len(scored):,} scored")
     for why, count in Counter(row["why"] for row in found if row["value"] is None).most_common():
-        typer.echo(printable(f"  unscored: {why}: {count:,}"))
+        echo(printable(f"  unscored: {why}: {count:,}"))
     if out is not None:
-        typer.echo(printable(f"written to  {out}"))
+        echo(printable(f"written to  {out}"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unswayed.chat.spans import span_weights
-from unswayed.cli.options import Json, Trust
+from unswayed.cli.options import Json, Trust, print_json
 from unswayed.config.methods import CompletionConfig, MethodConfig
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.printable import printable
@@ -103,7 +103,7 @@ def show(
     from unswayed.models import load_chat
 
     plan = _plan(recipe, pairs, model, set_ or [])
-    _, rows = read_data(plan.data, need_teacher=not plan.method.trains_on_targets)
+    _, rows = read_data(plan.data, plan.seed, need_teacher=not plan.method.trains_on_targets)
     chosen = _choose(rows, pair or [], number, plan.data.train)
     _, chat = load_chat(
         plan.model.id, revision=plan.model.revision, **plan.chat.model_dump(), trust_remote_code=trust_remote_code
@@ -125,7 +125,7 @@ def show(
             with suppress(DataError):  # the prompts may be fine
                 views.append(view(chat, row))
     if as_json:
-        typer.echo(json.dumps(_facts(chat, plan, views, warnings)))
+        print_json(_facts(chat, plan, views, warnings))
     else:
         from rich.console import Console
 

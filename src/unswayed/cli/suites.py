@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unswayed.cli.options import Json, print_json
+from unswayed.cli.options import Json, echo, print_json
 
 COLUMNS = ("name", "unit", "judge", "data")
 
@@ -32,13 +32,13 @@ def suites(
     widths = [max(len(each) for each in (column, *(row[column] for row in rows))) + 2 for column in COLUMNS]
     for row in (dict(zip(COLUMNS, ("suite", *COLUMNS[1:]), strict=True)), *rows):
         cells = (row[column].ljust(width) for column, width in zip(COLUMNS, widths, strict=True))
-        typer.echo(printable("".join(cells).rstrip(), newlines=False))
+        echo(printable("".join(cells).rstrip(), newlines=False))
         if "asks" in row and not name:
-            typer.echo(printable(f"    {row['asks']}", newlines=False))
+            echo(printable(f"    {row['asks']}", newlines=False))
     if not name:
-        typer.echo("\nunswayed suites SUITE says everything about one; unswayed eval -T NAME=VALUE sets its arguments.")
+        echo("\nunswayed suites SUITE says everything about one; unswayed eval -T NAME=VALUE sets its arguments.")
         return
-    typer.echo("\n" + printable(inspect.getdoc(builder(name)) or "no description"))
+    echo("\n" + printable(inspect.getdoc(builder(name)) or "no description"))
     if given := rows[0]["arguments"]:
         defaults = ", ".join(f"{key}={value!r}" for key, value in given.items())
-        typer.echo(printable(f"\n-T takes, with defaults: {defaults}", newlines=True))
+        echo(printable(f"\n-T takes, with defaults: {defaults}", newlines=True))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json as json_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from unswayed.cli.options import DryRun, Json, Trust, shows_progress
+from unswayed.cli.options import DryRun, Json, Trust, echo, print_json, shows_progress
 from unswayed.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from unswayed.training.prepare import Prepared
+
+OFTEN = {0: "never", 1: "once", 2: "twice"}
 
 
 def train(
@@ -64,7 +65,10 @@ def train(
             "student prompt tokens": {"median": lengths[len(lengths) // 2], "longest": lengths[-1]},
             **({"probes": probes} if probes else {}),
         }
-        print(json_.dumps(plan, indent=2) if json else "\n".join(f"{key:22} {value}" for key, value in plan.items()))
+        if json:
+            print_json(plan)
+        else:
+            echo("\n".join(f"{key:22} {value}" for key, value in plan.items()))
         RunState(loaded.run_dir, prepared).check(resume=go_on, fresh=fresh)
         return
 
@@ -75,21 +79,25 @@ def train(
     if not is_main():
         return
     if json:
-        print(json_.dumps({"run": str(run.path), "adapter": str(run.adapter), "steps": run.steps}))
+        print_json({"run": str(run.path), "adapter": str(run.adapter), "steps": run.steps})
         return
     last = run.metrics()[-1]
-    print(f"{run.steps} steps done; last loss {last['loss']:.4f}")
-    print(f"adapter  {run.adapter}")
-    print(f"metrics  {run.path / 'metrics.jsonl'}")
+    echo(f"{run.steps} steps done; last loss {last['loss']:.4f}")
+    echo(f"adapter  {run.adapter}")
+    echo(f"metrics  {run.path / 'metrics.jsonl'}")
     for line in summary_lines(run.probes()):
-        print(line)
+        echo(line)
 
 
 def _rows(prepared: Prepared) -> str:
     """Return how many rows the run trains on and how often each pair comes, as a line of the plan."""
     rows, pairs = prepared.rows, len(prepared.pairs)
     times, more = divmod(rows, pairs)
-    often = [f"{count} pairs {n} times" for count, n in ((more, times + 1), (pairs - more, times)) if count]
+    often = [
+        f"{count} pairs {OFTEN.get(n, f'{n} times')}"
+        for count, n in ((more, times + 1), (pairs - more, times))
+        if count
+    ]
     last = len(prepared.pairs_of(prepared.steps - 1)) - prepared.recipe.train.anchors_per_step
     short = f", the last {last}" if last < prepared.recipe.train.pairs_per_step else ""
     return f"{rows}, {prepared.recipe.train.pairs_per_step} a step{short}: {', '.join(often)}"

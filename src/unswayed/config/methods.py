@@ -81,10 +81,14 @@ class OPCTConfig(CompletionConfig):
     """On-Policy Consistency Training: the student samples, the frozen teacher scores (arXiv 2605.21834)."""
 
     name: Literal["opct"] = science()
-    estimator: Literal["exact", "topk", "sampled"] = science(
+    estimator: Literal["exact", "topk", "sampled", "constant"] = science(
         "exact",
         description="exact: full-vocabulary divergence per position; topk: the same over the student's k most likely "
-        "tokens and the rest as one; sampled: the published score-function form",
+        "tokens and the rest as one; sampled: the published score-function form; constant: a control without a "
+        "teacher, the same penalty for every unlikely token",
+    )
+    below: float = science(
+        0.1, gt=0, le=1, description="constant only; the probability under which a token is penalised, 1 for all"
     )
     divergence: Literal["reverse_kl", "forward_kl", "jsd"] = science("reverse_kl")
     beta: float = science(0.5, gt=0, lt=1, description="weight of the teacher in the generalised JSD")
@@ -122,17 +126,18 @@ class OPCTConfig(CompletionConfig):
 
     @model_validator(mode="after")
     def _estimator_fits(self) -> Self:
+        if self.estimator in {"sampled", "constant"}:
+            self._score_function_fits()
         if self.estimator == "sampled":
-            self._sampled_fits()
             return self
         if self.discount:
-            raise ValueError(
-                f"discount needs estimator = 'sampled'; the {self.estimator} divergence is per position (discount 0)"
-            )
+            raise ValueError(f"discount needs estimator = 'sampled'; with {self.estimator!r} each position is alone")
         if self.kl_coef != 1:
             raise ValueError("kl_coef belongs to estimator = 'sampled'; scale optim.lr instead")
         if self.control_variate:
             raise ValueError(f"control_variate belongs to estimator = 'sampled'; {self.estimator} has no such noise")
+        if self.estimator == "constant":
+            return self
         if self.clip is not None:
             raise ValueError(
                 f"clip bounds the importance ratio of estimator = 'sampled'; {self.estimator} has none, leave clip out"
@@ -141,16 +146,20 @@ class OPCTConfig(CompletionConfig):
             raise ValueError("estimator = 'topk' is a reverse KL; use divergence = 'reverse_kl', or 'exact'")
         return self
 
-    def _sampled_fits(self) -> None:
+    def _score_function_fits(self) -> None:
         if self.divergence != "reverse_kl":
-            raise ValueError("estimator = 'sampled' estimates the reverse KL only; use divergence = 'reverse_kl'")
+            raise ValueError(
+                f"divergence = {self.divergence!r} needs estimator = 'exact'; with {self.estimator!r} use 'reverse_kl'"
+            )
         if self.teacher_share:
             raise ValueError(
                 "teacher_share needs estimator = 'exact' or 'topk': a score function needs the student's own samples"
             )
+        if self.clamp is not None and self.estimator == "constant":
+            raise ValueError("clamp bounds a divergence, and estimator = 'constant' has none; leave it out")
         if self.mini_epochs > 1 and self.clip is None:
             raise ValueError(
-                "mini_epochs > 1 with estimator = 'sampled' lets importance ratios run away; set clip = 0.2"
+                f"mini_epochs > 1 with estimator = {self.estimator!r} lets importance ratios run away; set clip = 0.2"
             )
 
 

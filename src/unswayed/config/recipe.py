@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Strict, field_validator, model_validator
+from pydantic import Field, Strict, field_validator, model_validator
 
 from unswayed.config.document import Document
 from unswayed.config.fields import Table, operational, science
 from unswayed.config.methods import TEACHERS, AnyMethod
 from unswayed.core.files import check_name
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ModelConfig(Table):
@@ -59,6 +61,12 @@ class DataConfig(Table):
     )
     allow_identical: bool = science(False, description="accept pairs whose two prompts are equal (anchor pairs)")
     limit: int | None = science(None, ge=1, description="use only the first rows")
+    rows: int | None = science(
+        None, ge=1, description="train on exactly so many usable rows, drawn by the run's seed, so that methods compare"
+    )
+    one_side: Literal["prompt", "teacher_prompt"] | None = science(
+        None, description="control: both prompts of every pair are this one, e.g. clean to clean"
+    )
     allow_evaluation_only: bool = science(
         False, description="train on sets whose authors ask that nobody does; the run records which"
     )
@@ -80,8 +88,8 @@ class SamplingConfig(Table):
 class OptimConfig(Table):
     """AdamW and its schedule."""
 
-    lr: float = science(1e-5, gt=0)
-    betas: Annotated[tuple[float, float], Strict(False)] = science((0.9, 0.95))
+    lr: float = science(1e-5, gt=0, le=10)
+    betas: Annotated[tuple[Share, Share], Strict(False)] = science((0.9, 0.95))
     eps: float = science(1e-8, gt=0)
     weight_decay: float = science(0.0, ge=0)
     schedule: Literal["constant", "linear", "cosine"] = science("constant", description="after warm-up")
@@ -103,7 +111,7 @@ class TrainConfig(Table):
     anchors_per_step: int = science(0, ge=0, description="rows of data.anchors beside the pairs of each step")
     steps: int | None = science(None, ge=1, description="steps, all of pairs_per_step pairs; or give epochs")
     epochs: float | None = science(
-        None, gt=0, description="passes over the pairs, each once a pass: the last step of one may be smaller"
+        None, gt=0, le=1e6, description="passes over the pairs, each once a pass: the last step of one may be smaller"
     )
     micro_batch: int = operational(8, ge=1, description="rows in memory at once; halved by itself when memory runs out")
     activation_checkpointing: bool = operational(False, description="less memory for a third more compute")
@@ -112,7 +120,9 @@ class TrainConfig(Table):
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(
-                "give either steps or epochs; on the command line --set train.epochs= takes the recipe's epochs away"
+                "set steps or epochs"
+                if self.steps is None
+                else "steps and epochs are both set; take one out, on the command line with --set train.epochs="
             )
         return self
 

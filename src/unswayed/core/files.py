@@ -15,9 +15,10 @@ import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from unswayed.core.errors import ConfigError, DataError, LockedError, UnswayedError
 
@@ -48,26 +49,38 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes, *, durable: bool = True) -> None:
     """Replace `path` by `content`: readers see the old file or the new one, never a part.
 
     The temporary file lies in the same folder, so the rename cannot cross file systems. What killed writers of `path`
-    left there is removed.
+    left there is removed. What can be written again at no cost need not be durable, which saves two waits for the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     temporary = path.parent / f".tmp-{path.name}-{os.getpid()}"
     try:
-        with open(temporary, "wb") as file:
+        with _naming(path), open(temporary, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.rename(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    fsync_path(path.parent)
+    if durable:
+        fsync_path(path.parent)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the path into an error of the operating system that lacks one, as those of `write` and `fsync` do."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def dump_json(value: Any) -> str:
@@ -75,9 +88,9 @@ def dump_json(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Write canonical JSON, whole or not at all."""
-    write_atomic(path, dump_json(value))
+    write_atomic(path, dump_json(value), durable=durable)
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -94,12 +107,27 @@ def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append rows and make them durable. A kill can leave a torn last line, which `read_jsonl` drops."""
     created = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8", newline="\n") as file:
+    with _naming(path), open(path, "a", encoding="utf-8", newline="\n") as file:
         file.write("".join(jsonl_line(row) for row in rows))
         file.flush()
         os.fsync(file.fileno())
     if created:
         fsync_path(path.parent)
+
+
+def read_json(path: Path, advice: str = "restore it") -> dict[str, Any]:
+    """Return the JSON object that `write_json` wrote.
+
+    Raises:
+        DataError: the file holds something else.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON ({error}); the file was changed by something else: {advice}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: not a JSON object; the file was changed by something else: {advice}")
+    return value
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -113,12 +141,26 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):  # after the last newline: torn
         try:
-            rows.append(json.loads(line))
-        except ValueError as error:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{path}:{number}: not a JSON object ({error}); the file was changed by something else"
             ) from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}:{number}: not a JSON object; the file was changed by something else")
+        rows.append(row)
     return rows
+
+
+def drop_torn(path: Path) -> None:
+    """Drop a last line without an end, as a process killed while it appended leaves one."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        torn = file.read(1) != b"\n"
+    if torn:
+        rewrite_jsonl(path, lambda row: True)
 
 
 def keep_whole_batches(path: Path, found: Sequence[Any], expected: Sequence[Any], batch: int) -> int:
@@ -153,14 +195,20 @@ def rewrite_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> int:
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = False, advice: str = "choose another folder") -> Iterator[int]:
     """Hold the folder's `LOCK` file. The kernel frees it when the process dies, so no lock is ever stale.
+
+    Yields its descriptor: a process started with it (`pass_fds`) goes on holding the lock after this one has died.
+    `advice` says what to do where the folder cannot be written.
 
     Raises:
         LockedError: another process holds it (with `wait=False`); the message names its host and pid.
+        ConfigError: the folder cannot be written, or its `LOCK` is a link or a file of something else.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "LOCK", "a+", encoding="utf-8") as file:
+    with writing(folder, advice):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _open_lock(folder / "LOCK")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -174,10 +222,25 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
         file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         try:
-            yield
+            yield file.fileno()
         finally:
             file.seek(0)
             file.truncate()
+
+
+def _open_lock(path: Path) -> TextIO:
+    """Open a lock file, which is emptied later; never a link, and never a file that something else wrote."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ConfigError(f"{path} is a link, and a lock is emptied when it is freed; remove the link") from None
+    file = open(descriptor, "r+", encoding="utf-8", errors="replace")  # noqa: SIM115
+    if not re.fullmatch(r"(pid \d+ on \S+\n)?", file.read(300)):
+        file.close()
+        raise ConfigError(f"{path} is no lock of this program; remove it, or choose another folder")
+    return file
 
 
 def lock_holder(folder: Path) -> str | None:
@@ -210,18 +273,25 @@ def remove_tree(path: Path, root: Path) -> None:
     shutil.rmtree(resolved)
 
 
-def remove_temporary(folder: Path) -> None:
-    """Remove what an interrupted write left in `folder`. Call it only while holding the folder's lock."""
-    remove_entries(folder, ".tmp-*")
+def remove_temporary(folder: Path, *names: str) -> None:
+    """Remove what interrupted writes of `names` left in `folder`. Call it only while holding the folder's lock.
+
+    Args:
+        folder: what is locked.
+        names: of the files and folders that the lock's holder writes there; `*` and `?` as in a shell.
+    """
+    for path in sorted(folder.glob(".tmp-*-*")):
+        written, _, pid = path.name.removeprefix(".tmp-").rpartition("-")
+        if pid.isdecimal() and any(fnmatchcase(written, name) for name in names):
+            remove_entry(path)
 
 
-def remove_entries(folder: Path, pattern: str, keep: str = "") -> None:
-    """Remove the files and folders directly in `folder` that fit a pattern, but not the one named `keep`."""
-    for path in sorted(folder.glob(pattern)):
-        if path.is_dir() and not path.is_symlink():
-            remove_tree(path, folder)
-        elif path.name != keep:
-            path.unlink()
+def remove_entry(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that it holds; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path, path.parent)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_leftovers(path: Path) -> None:
@@ -230,13 +300,12 @@ def remove_leftovers(path: Path) -> None:
         pid = left.name.rpartition("-")[2]
         if not pid.isdecimal() or len(pid) > 9 or left.name != f".tmp-{path.name}-{pid}" or _runs(int(pid)):
             continue
-        if left.is_dir() and not left.is_symlink():
-            remove_tree(left, path.parent)
-        else:
-            left.unlink()
+        remove_entry(left)
 
 
 def _runs(pid: int) -> bool:
+    if pid == os.getpid():  # a temporary file of ours that we are about to write anew
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -260,6 +329,11 @@ def writing(place: Path, advice: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
-            raise UnswayedError(f"{shown}: the disk is full; make room, or {advice}") from error
-        raise ConfigError(f"{shown}: cannot be written ({error.strerror or error}); {advice}") from error
+        raise refused(error, shown, advice) from error
+
+
+def refused(error: OSError, place: str, advice: str, verb: str = "written") -> UnswayedError:
+    """Return the error to raise where the operating system refused to read or write `place`."""
+    if error.errno in FULL:
+        return UnswayedError(f"{place}: the disk is full; make room, or {advice}")
+    return ConfigError(f"{place}: cannot be {verb} ({error.strerror or error}); {advice}")

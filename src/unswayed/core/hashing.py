@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +63,16 @@ def hash_weights(folder: Path) -> str:
 def model_identity(folder: Path, revision: str | None) -> str:
     """Return what identifies a model's weights: the pinned revision it came from, else a hash of its bytes."""
     return revision or f"sha256:{hash_weights(folder)}"
+
+
+def changed_data(file: str, folder: object, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say how pairs differ from those a folder began with, by `sha256` of their bytes and what the model reads."""
+    what = f"{file} is not what {folder} began with (SHA-256 was {before.get('sha256')}, now {now['sha256']})"
+    if before.get("sha256") == now["sha256"]:
+        what = (
+            f"{file} has the same bytes as when {folder} began, and the model reads other tokens or other rows of it: "
+            "the tokenizer, the chat template or a template value has changed"
+        )
+        if before.get("anchors") != now.get("anchors"):
+            what = f"data.anchors is not what {folder} began with"
+    return f"{what}; restore it, or choose another name"

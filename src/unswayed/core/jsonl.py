@@ -23,6 +23,18 @@ def packaged(file: str) -> tuple[dict[str, Any], ...]:
     return tuple(parse(line) for line in text.split("\n") if line)
 
 
+def loads(text: str | bytes) -> Any:
+    """Return what JSON from outside holds, as `json.loads` does.
+
+    Raises:
+        ValueError: no JSON, or nested too deeply for the parser, which reports that with an error of its own.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def lines_of(content: bytes) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Yield (line number, object) for each line, or (line number, what is wrong with it). Blank lines are no rows.
 

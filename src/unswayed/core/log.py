@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from unswayed.core.launcher import environment_number, is_main
-from unswayed.core.printable import printable
+from unswayed.core.printable import printable, without_passwords
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +60,7 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message; a process that is not the main one says which it is."""
-        text = printable(self.format(record))
+        text = printable(without_passwords(self.format(record)))
         if record.levelno >= logging.WARNING:
             text = f"{record.levelname.lower()}: {text}"
         if not is_main():

@@ -8,6 +8,7 @@ before it reaches a terminal, a log, a page or a table.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 
 # Characters that Unicode calls printable although they draw nothing: joiners, fillers, variation selectors.
@@ -92,6 +93,19 @@ def csv_cell(value: str | float | None) -> str:
 def storable(text: str) -> str:
     """Return text that UTF-8 can hold: a lone surrogate, which it cannot, is written out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+URL_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def without_passwords(text: str) -> str:
+    """Return text in which a name and password inside a URL are left out."""
+    return URL_PASSWORD.sub("…@", text)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of another library's message."""
+    return printable(str(error).strip().partition("\n")[0], newlines=False)
 
 
 EXCERPT = 80

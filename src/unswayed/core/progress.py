@@ -66,7 +66,7 @@ class Progress:
             self._bar.update(self._task, completed=done, facts=facts)
         elif now >= self._next_line:
             self._next_line = now + EVERY
-            left = f", {_clock((self._total - done) / rate)} left" if rate else ""
+            left = f", {clock((self._total - done) / rate)} left" if rate else ""
             print(f"{self._name}: {facts}{left}", file=SAFE_STDERR, flush=True)
 
     def _count(self, number: int) -> str:
@@ -78,7 +78,8 @@ class Progress:
         return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a duration as people read it: `1:02:03`."""
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.jsonl import BOM, kind, lines_of, parse
 from unswayed.core.printable import printable
+from unswayed.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -22,6 +22,7 @@ Row = dict[str, Any]
 Placed = tuple[str, Row | str]
 """Where a row stands (`pairs.jsonl:7`), and the row or what is wrong with it."""
 
+TYPO = 0.83  # how alike two names of columns must be: a column of its own may be like one of ours
 YAML = (".yaml", ".yml")
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
 """A file that calls its columns what we call them."""
@@ -97,11 +98,11 @@ def rename(rows: list[Placed], names: Mapping[str, str], known: Iterable[str]) -
     present = {name for _, row in rows if isinstance(row, dict) for name in row}
     for ours, theirs in names.items():
         if ours not in known:
-            raise ConfigError(f"columns: {ours!r} is none of {', '.join(known)}{did_you_mean(ours, known)}")
+            raise ConfigError(f"columns: {ours!r} is none of {', '.join(known)}{did_you_mean(ours, known, TYPO)}")
         if present and not present & {ours, theirs}:
             held = printable(", ".join(sorted(present)), newlines=False)
             raise ConfigError(
-                f"columns: {ours} = {theirs!r}, and no row has that column{did_you_mean(theirs, present)}; "
+                f"columns: {ours} = {theirs!r}, and no row has that column{did_you_mean(theirs, present, TYPO)}; "
                 f"the rows have {held}"
             )
     return [(place, row if isinstance(row, str) else _renamed(row, names)) for place, row in rows]
@@ -116,12 +117,6 @@ def _renamed(row: Row, names: Mapping[str, str]) -> Row | str:
         if twice
         else {**rest, **ours}
     )
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'target'?` for a name that is nearly a known one, else nothing."""
-    near = difflib.get_close_matches(name.casefold(), sorted(known), n=1, cutoff=0.83)
-    return f"; did you mean {near[0]!r}?" if near and near[0] != name else ""
 
 
 class Named(Protocol):

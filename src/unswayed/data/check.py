@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unswayed.chat import check as chat_check
 from unswayed.chat.check import Lengths
 from unswayed.core.errors import DataError
+from unswayed.core.jsonl import loads
 from unswayed.core.overlap import Overlap, find_overlap, normalise, words
 from unswayed.core.printable import printable
 from unswayed.core.tables import NO_NAMES
@@ -255,7 +255,7 @@ def _manifest_problems(path: Path, rows: int) -> Iterator[str]:
     if not manifest.exists():
         return
     try:
-        files = json.loads(manifest.read_text(encoding="utf-8"))["files"].values()
+        files = loads(manifest.read_text(encoding="utf-8"))["files"].values()
         entry = next((file for file in files if file["file"] == path.name), None)
         if entry is None:
             yield f"{manifest}: does not name {path.name}; build again"

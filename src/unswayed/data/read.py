@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,12 @@ from unswayed.core.errors import DataError
 from unswayed.core.files import jsonl_line, write_atomic
 from unswayed.core.hashing import hash_file, hash_files, hash_json
 from unswayed.core.printable import printable
+from unswayed.core.seeding import rng
 from unswayed.core.tables import NO_NAMES, YAML, Placed, rename, scan_table, shown
 from unswayed.core.types import Message, PromptPair
 from unswayed.data.rows import CHAT, COMPLETION, RESERVED, RowError, format_row, has_teacher, parse_row
 from unswayed.sources.hub import hub_file, is_hub
+from unswayed.sources.published import is_published, published_file
 
 if TYPE_CHECKING:
     from unswayed.config.recipe import DataConfig
@@ -77,21 +79,42 @@ def sound(name: str | Path, found: Scan) -> Scan:
     return found
 
 
-def read_data(data: DataConfig, *, need_teacher: bool = True) -> tuple[Path, list[PromptPair]]:
-    """Return where the pairs of a recipe lie on this machine, and the pairs; see `read_pairs`."""
+def read_data(data: DataConfig, seed: int, *, need_teacher: bool = True) -> tuple[Path, list[PromptPair]]:
+    """Return where the pairs of a recipe lie on this machine, and the pairs; see `read_pairs`.
+
+    Args:
+        data: the recipe's table; `rows` of the pairs are drawn by `seed` and keep their order.
+        seed: of the recipe.
+        need_teacher: as in `read_pairs`; where it is false, a pair without target is of no use.
+
+    Raises:
+        DataError: fewer pairs of use than `data.rows`.
+    """
     path = locate_data(data.train)
     # Where no teacher is asked, equal prompts are not a row without effect.
     identical = data.allow_identical or not need_teacher
-    pairs = read_pairs(path, allow_identical=identical, columns=data.columns, need_teacher=need_teacher)
-    return path, pairs[: data.limit]
+    pairs = read_pairs(path, allow_identical=identical, columns=data.columns, need_teacher=need_teacher)[: data.limit]
+    if data.one_side is not None:
+        sides = [getattr(pair, data.one_side) for pair in pairs]
+        pairs = [replace(pair, prompt=side, teacher_prompt=side) for pair, side in zip(pairs, sides, strict=True)]
+    if data.rows is not None:
+        pairs = [pair for pair in pairs if need_teacher or pair.target]
+        if len(pairs) < data.rows:
+            raise DataError(
+                f"{path}: data.rows = {data.rows}, but {len(pairs)} rows are of use; set it lower everywhere"
+            )
+        pairs = [pairs[i] for i in sorted(rng(seed, "rows").permutation(len(pairs))[: data.rows])]
+    return path, pairs
 
 
 def locate_data(name: str | Path) -> Path:
-    """Return the file or folder that a name stands for; `hub:` data are downloaded into the cache first.
+    """Return the file or folder that a name stands for; `hub:` and published data are fetched into the cache first.
 
     Raises:
-        ConfigError: the hub does not give the data.
+        ConfigError: the hub, or the home of a published set, does not give the data.
     """
+    if is_published(str(name)):
+        return published_file(str(name))
     return hub_file(str(name)) if is_hub(str(name)) else Path(name)
 
 

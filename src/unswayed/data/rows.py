@@ -10,7 +10,8 @@ from typing import Any, cast, get_args
 from unswayed.core.hashing import hash_json
 from unswayed.core.jsonl import kind, parse
 from unswayed.core.printable import printable
-from unswayed.core.tables import did_you_mean
+from unswayed.core.suggest import did_you_mean
+from unswayed.core.tables import TYPO
 from unswayed.core.types import Message, PromptPair, Role
 
 PROMPT = ("prompt", "wrapped", "biased_question", "variant_messages", "biased_messages", "prompt_biased")
@@ -139,7 +140,7 @@ def _side(
     else:
         names = (*columns[1:], CONTEXT) if name == "teacher_prompt" else (*columns[1:], CHAT)
         held = _cut(", ".join(given)) or "nothing"
-        near = next(filter(None, (did_you_mean(other, columns) for other in row if other not in RESERVED)), "")
+        near = next(filter(None, (did_you_mean(other, columns, TYPO) for other in row if other not in RESERVED)), "")
         plain = f". {GIVEN_TARGETS[0].upper()}{GIVEN_TARGETS[1:]}" if name != "prompt" and "target" in row else ""
         problems.append(f"{name}: missing (also read as {', '.join(names)}); the row has {held}{near}{plain}")
     return ()
@@ -253,7 +254,7 @@ def _meta(row: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
     extra = {name: value for name, value in row.items() if name not in RESERVED}
     absent = [name for name in OPTIONAL if name not in row]
     for name, value in extra.items():
-        if isinstance(value, str) and (near := did_you_mean(name, absent)):
+        if isinstance(value, str) and (near := did_you_mean(name, absent, TYPO)):
             problems.append(f"{_cut(name)}: unknown column{near} Rename it, or put it into `meta` if it is meant")
     if both := sorted(meta.keys() & extra.keys()):
         problems.append(f"meta: holds {', '.join(both)}, and so does the row itself; keep one of them")

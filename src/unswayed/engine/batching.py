@@ -6,11 +6,8 @@ Masks come from lengths, never from comparing ids: a pad id may equal the stop i
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Literal
 
 import torch
-
-Side = Literal["left", "right"]
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
@@ -22,22 +19,19 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
     return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
-def pad(
-    rows: Sequence[Sequence[int]], device: torch.device | str = "cpu", side: Side = "right"
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad rows to the length of the longest, after their tokens or before them.
+def pad(rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad rows at the right to the length of the longest.
 
     Returns:
         ids_BT and mask_BT (bool, true at real tokens), both int64/bool on `device`. The filler is id 0; only the mask
         says what is real.
     """
     width = max((len(row) for row in rows), default=0)
-    fillers = [[0] * (width - len(row)) for row in rows]
-    whole = [[*row, *fill] if side == "right" else [*fill, *row] for row, fill in zip(rows, fillers, strict=True)]
+    whole = [[*row, *([0] * (width - len(row)))] for row in rows]
     ids_BT = torch.tensor(whole, dtype=torch.long, device=device)
     places_T = torch.arange(width, device=device)
     lengths_B1 = torch.tensor([len(row) for row in rows], device=device)[:, None]
-    return ids_BT, places_T < lengths_B1 if side == "right" else places_T >= width - lengths_B1
+    return ids_BT, places_T < lengths_B1
 
 
 def micro_batches(lengths: Sequence[int], size: int, prompts: Sequence[Hashable] | None = None) -> Iterator[list[int]]:

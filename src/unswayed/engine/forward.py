@@ -12,9 +12,22 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from unswayed.chat.model_files import steady_length
 from unswayed.core.errors import ConfigError
-from unswayed.engine.batching import Side, pad
-from unswayed.engine.packing import pack, packed_attention
+from unswayed.engine.batching import pad
+from unswayed.engine.packing import ATTENTION, attention_as, pack
+
+
+def backbone(model: Any) -> Any:
+    """Return the transformer body of a causal language model.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    body = getattr(model, model.base_model_prefix, None) or getattr(model, "model", None)
+    if body is None or body is model:
+        raise ConfigError(f"{type(model).__name__} has no body without its head; use a decoder-only transformer")
+    return body
 
 
 def full_attention(backbone: torch.nn.Module) -> bool:
@@ -28,18 +41,29 @@ def full_attention(backbone: torch.nn.Module) -> bool:
     }  # fmt: skip
 
 
-def packable(backbone: torch.nn.Module) -> bool:
-    """Return whether rows may be packed: full attention, through the function that Transformers lets one choose.
+def check_reach(backbone: Any, tokens: int) -> None:
+    """Refuse a row so long that its numbers would depend on the rows beside it.
 
-    Layers that are computed again in the backward pass would attend as the configuration is set then.
+    Raises:
+        ConfigError: the model changes its rotary frequencies for a whole batch where one row has so many tokens.
     """
+    reach = steady_length(backbone.config.to_dict())
+    if reach is not None and tokens > reach:
+        raise ConfigError(
+            f"{type(backbone).__name__} changes its rotary frequencies beyond {reach} tokens, for every row of a batch "
+            f"at once; the longest prompt and its completion come to {tokens}: shorten the prompts or lower "
+            "max_new_tokens"
+        )
+
+
+def packable(backbone: torch.nn.Module) -> bool:
+    """Return whether rows may be packed: full attention, through the function that Transformers lets one choose."""
     config: Any = backbone.config
     return (
         full_attention(backbone)
         and config._attn_implementation == "sdpa"
         and getattr(backbone, "_supports_attention_backend", False)
         and getattr(config, "attn_logit_softcapping", None) is None
-        and not getattr(backbone, "is_activation_checkpointing", False)
     )
 
 
@@ -66,7 +90,6 @@ def completion_hidden(
     completions: Sequence[Sequence[int]],
     *,
     share_prefix: bool = True,
-    side: Side = "right",
 ) -> torch.Tensor:
     """Return hidden_ND: the final hidden state that predicts each completion token, rows end to end.
 
@@ -74,10 +97,9 @@ def completion_hidden(
         backbone: the transformer body; its output carries `last_hidden_state` after the last norm.
         prompts, completions: token ids, one of each per row; no prompt is empty.
         share_prefix: compute what rows begin with once, and pad nothing; needs a `packable` body.
-        side: where short rows are padded, if they are; changes rounding only.
     """
     rows = [(*prompt, *completion)[:-1] for prompt, completion in zip(prompts, completions, strict=True)]
-    hidden_BTD, columns = _run(backbone, prompts, rows, share_prefix, side)
+    hidden_BTD, columns = _run(backbone, prompts, rows, share_prefix)
     return _pick(hidden_BTD, [column[len(prompt) - 1 :] for column, prompt in zip(columns, prompts, strict=True)])
 
 
@@ -87,7 +109,6 @@ def completion_layers(
     completions: Sequence[Sequence[int]],
     *,
     share_prefix: bool = True,
-    side: Side = "right",
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return hidden_ND after the last norm and layers_LND, the output of each layer, at the completion tokens.
 
@@ -98,7 +119,7 @@ def completion_layers(
     """
     rows = [(*prompt, *completion) for prompt, completion in zip(prompts, completions, strict=True)]
     with _outputs(decoder_layers(backbone)) as layers_BTD:
-        hidden_BTD, columns = _run(backbone, prompts, rows, share_prefix, side)
+        hidden_BTD, columns = _run(backbone, prompts, rows, share_prefix)
     wanted = [column[len(prompt) :] for column, prompt in zip(columns, prompts, strict=True)]
     return _pick(hidden_BTD, wanted), torch.stack([_pick(layer_BTD, wanted) for layer_BTD in layers_BTD.values()])
 
@@ -135,24 +156,23 @@ def _run(
     prompts: Sequence[Sequence[int]],
     rows: Sequence[Sequence[int]],
     share_prefix: bool,
-    side: Side,
 ) -> tuple[torch.Tensor, list[Sequence[int]]]:
     """Return hidden_BTD and, for each row, where its tokens lie when B and T are one."""
     device = backbone.device
+    check_reach(backbone, max(map(len, rows), default=0))
     if share_prefix:
         packed = pack(prompts, rows, device, backbone.dtype)
-        with packed_attention(backbone.config):
+        with attention_as(backbone.config, ATTENTION):
             output = backbone(input_ids=packed.ids_1T, position_ids=packed.positions_1T, use_cache=False, packed=packed)
         return output.last_hidden_state, list(packed.columns)
-    ids_BT, mask_BT = pad(rows, device, side)
+    # At the right: a row of attention that is masked from end to end is NaN in some kernels, and needs positions moved.
+    ids_BT, mask_BT = pad(rows, device)
     width = ids_BT.shape[1]
-    before = [width - len(row) if side == "left" else 0 for row in rows]
-    positions_BT = torch.arange(width, device=device)[None] - torch.tensor(before, device=device)[:, None]
     output = backbone(
         input_ids=ids_BT,
         attention_mask=None if bool(mask_BT.all()) else mask_BT,
-        position_ids=positions_BT.clamp(min=0),
+        position_ids=torch.arange(width, device=device)[None].expand(len(rows), -1),
         use_cache=False,
     )
-    starts = [number * width + filler for number, filler in enumerate(before)]
-    return output.last_hidden_state, [range(start, start + len(row)) for start, row in zip(starts, rows, strict=True)]
+    columns = [range(number * width, number * width + len(row)) for number, row in enumerate(rows)]
+    return output.last_hidden_state, list(columns)

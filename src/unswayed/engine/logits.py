@@ -43,6 +43,7 @@ def logit_rule(config: Any) -> LogitRule:
     Raises:
         ConfigError: it scales them in a way that is not known here.
     """
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
     scale = 1.0
     for field in _FIELDS:
         value = getattr(config, field, None)

@@ -8,12 +8,12 @@ endpoint:URL#MODEL                 a model behind an OpenAI-compatible server
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.jsonl import loads
 from unswayed.core.types import TextPolicy
 from unswayed.engine.remote.endpoint import PREFIX, endpoint_policy
 
@@ -21,7 +21,7 @@ ADAPTER = "adapter_config.json"
 
 
 def load_policy(
-    name: str,
+    model: str,
     adapter: str | None = None,
     *,
     endpoint_params: Mapping[str, Any] | None = None,
@@ -30,7 +30,7 @@ def load_policy(
     """Return the policy that a name stands for, ready to be asked.
 
     Args:
-        name: see the module.
+        model: a name, see the module.
         adapter: a PEFT folder to put on top; only for a name that stands for a whole model.
         endpoint_params: what else an endpoint is sent with each request, e.g. `chat_template_kwargs`.
         settings: `revision`, `dtype`, `device`, `attention`, `template_kwargs`, `allow_special_tokens`,
@@ -40,20 +40,20 @@ def load_policy(
     Raises:
         ConfigError: nothing has the name, the run is not finished, or the settings mean nothing for it.
     """
-    if name.startswith(PREFIX):
-        _only_endpoint(name, adapter, settings)
-        policy = endpoint_policy(name, params=endpoint_params)
+    if model.startswith(PREFIX):
+        _only_endpoint(model, adapter, settings)
+        policy = endpoint_policy(model, params=endpoint_params)
         policy.name = settings.get("name") or policy.name
         return policy
     if endpoint_params:
-        raise ConfigError(f"{name} is no endpoint, so there is nothing to send parameters to")
+        raise ConfigError(f"{model} is no endpoint, so there is nothing to send parameters to")
     from unswayed.engine.policy import load_policy as load_weights
 
-    base, on_top, own = base_of(name)
+    base, on_top, own = base_of(model)
     if on_top is not None and adapter is not None:
-        raise ConfigError(f"{name} is an adapter itself; give its base model to put {adapter} on, {base}")
+        raise ConfigError(f"{model} is an adapter itself; give its base model to put {adapter} on, {base}")
     given = {key: value for key, value in settings.items() if value not in (None, "auto", "")}
-    return load_weights(base, on_top or adapter, **{"name": name if on_top else "", **own, **given})
+    return load_weights(base, on_top or adapter, **{"name": model if on_top else "", **own, **given})
 
 
 def base_of(name: str) -> tuple[str, str | None, dict[str, Any]]:
@@ -91,7 +91,7 @@ def _of_run(run: Path, adapter: Path) -> tuple[str, str, dict[str, Any]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     if not isinstance(found, dict):

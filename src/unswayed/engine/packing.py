@@ -165,10 +165,10 @@ def _level(
 
 
 @contextmanager
-def packed_attention(config: Any) -> Iterator[None]:
-    """Let the model attend within packed rows; it must be called with `packed=...`."""
+def attention_as(config: Any, implementation: str) -> Iterator[None]:
+    """Let the model attend by this implementation; with `ATTENTION` it must be called with `packed=...`."""
     before = config._attn_implementation
-    config._attn_implementation = ATTENTION
+    config._attn_implementation = implementation
     try:
         yield
     finally:

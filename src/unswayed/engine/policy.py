@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from unswayed.chat.check import check_prompts
 from unswayed.chat.render import Chat
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_file, hash_json, model_identity
@@ -14,9 +15,16 @@ from unswayed.core.types import Completion, Finish, Likelihood, Message, Samplin
 from unswayed.engine.base import Role, Sampler, Scorer
 from unswayed.engine.decode.loglikelihood import continuation_logprobs
 from unswayed.engine.decode.sampler import sample
-from unswayed.engine.hf.engine import backbone, memory_guard
-from unswayed.engine.hf.load import check_adapter, pick_device, quiet_peft
+from unswayed.engine.forward import backbone
+from unswayed.engine.hf.adapters import STUDENT, adapter_layers
+from unswayed.engine.hf.attach import attach
+from unswayed.engine.hf.engine import memory_guard
+from unswayed.engine.hf.load import pick_device
+from unswayed.engine.proof import prove
 from unswayed.models import load_chat, load_model
+from unswayed.models.adapter import CONFIG, WEIGHTS, check_base, read_adapter
+
+log = logging.getLogger(__name__)
 
 
 class Drawn(Protocol):
@@ -56,11 +64,14 @@ class Policy:
         tags = self.chat.thinking
         return self.chat.decode(tags[0]) if tags and self.chat.opens_thinking(prompt_ids) else ""
 
-    def too_long(self, prompts: Sequence[tuple[Message, ...]], new_tokens: int) -> dict[int, int]:
-        """Return, by their place, the tokens of prompts that leave no room for `new_tokens` in the model's context."""
-        most = self.chat.context_length
-        lengths = enumerate(len(self.chat.render(prompt)) for prompt in prompts)
-        return {} if most is None else {place: length for place, length in lengths if length + new_tokens > most}
+    def check(self, prompts: Iterable[tuple[str, Sequence[Message]]], new_tokens: int, of: str) -> None:
+        """Refuse prompts, by their names, that the model would not see as they are meant.
+
+        Raises:
+            DataError: special tokens in a text, a message that the template drops, two BOS tokens, or no room for
+                `new_tokens` in the context; all of them, named as problems in `of`.
+        """
+        check_prompts(self.chat, prompts, new_tokens, of)
 
     def loglikelihood(
         self, prompts: Sequence[tuple[Message, ...]], continuations: Sequence[Sequence[str]]
@@ -150,22 +161,27 @@ class LoadedPolicy(Policy):
         self.weights = weights
         """Identity of the model's own weights, then of the files of an adapter on top."""
         self.body, self.head = backbone(model), model.get_output_embeddings()
-        self.vocab_size = min(chat.vocab_size, self.head.weight.shape[0])
+        self.vocab_size = min(chat.vocab_size, model.config.get_text_config().vocab_size)
+        with memory_guard():
+            self.ways = prove(model, self.head, tuned=adapter_layers(model), vocab_size=self.vocab_size, trained=False)
 
     def draw(
         self, ids: Sequence[tuple[int, ...]], params: SamplingParams, seeds: Sequence[Sequence[int]]
     ) -> Sequence[Sequence[Drawn]]:
         """See `Policy.draw`."""
-        stops, vocab = self.chat.stop_ids, self.vocab_size
+        self.ways.check_decodable(self.name)
+        how: dict[str, Any] = {"stop_ids": self.chat.stop_ids, "vocab_size": self.vocab_size, "lean": self.ways.lean}
         with memory_guard():
-            return sample(self.body, self.head, ids, params, seeds=seeds, stop_ids=stops, vocab_size=vocab)
+            return sample(self.body, self.head, ids, params, seeds=seeds, **how)
 
     def logprobs(
         self, ids: Sequence[tuple[int, ...]], continuations: Sequence[Sequence[tuple[int, ...]]]
     ) -> list[list[float]]:
         """See `Policy.logprobs`."""
         with memory_guard():
-            return continuation_logprobs(self.body, self.head, ids, continuations, vocab_size=self.vocab_size)
+            return continuation_logprobs(
+                self.body, self.head, ids, continuations, vocab_size=self.vocab_size, **self.ways.likelihood
+            )
 
 
 def load_policy(
@@ -186,27 +202,27 @@ def load_policy(
     Raises:
         ConfigError: model or adapter cannot be found, or the adapter was made for another architecture.
     """
-    from peft import PeftModel
-
     source, chat = load_chat(
         model,
+        adapter=adapter,
         revision=revision,
         template_kwargs=template_kwargs,
         allow_special_tokens=allow_special_tokens,
         trust_remote_code=trust_remote_code,
     )
-    if adapter is not None:
-        check_adapter(adapter)
+    identity = model_identity(source.path, source.revision)
+    added = None if adapter is None else read_adapter(adapter)
+    if added is not None:
+        check_base(added, source, identity)
     base = load_model(source, dtype=dtype, device=pick_device(device), attn=attention)
-    weights = [model_identity(source.path, source.revision)]
+    weights = [identity]
     parts = [*weights, str(base.dtype), chat.identity]
-    if adapter is not None:
-        try:
-            with quiet_peft():
-                base = PeftModel.from_pretrained(base, adapter, is_trainable=False).get_base_model()
-        except (RuntimeError, ValueError) as error:
-            raise ConfigError(f"{adapter}: does not fit {model}: {error}") from error
-        files = [hash_file(Path(adapter) / file) for file in ("adapter_config.json", "adapter_model.safetensors")]
+    if added is not None:
+        whole, rewritten = attach(base, added, STUDENT)
+        if rewritten:
+            log.info("%s rewrites %d weights of its base, as PEFT does, e.g. %s", adapter, len(rewritten), rewritten[0])
+        base = whole.get_base_model()
+        files = [hash_file(added.path / file) for file in (CONFIG, WEIGHTS)]
         parts += files
         weights += files
     base.eval()

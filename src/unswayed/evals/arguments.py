@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unswayed.config.document import read_value
 from unswayed.core.errors import ConfigError
+from unswayed.core.suggest import did_you_mean
 from unswayed.evals.registry import builder
 
 OPTIONS = ("limit", "seed")
@@ -75,7 +76,8 @@ def _take(suite: str, name: str, candidates: Iterable[Any], place: str, said: st
     known = arguments_of(suite)
     if name not in known:
         there = ", ".join(known) or "none that text can give"
-        raise ConfigError(f"suite {suite} has no argument {name!r} for {place}; it has {there}")
+        near = did_you_mean(name, known)
+        raise ConfigError(f"suite {suite} has no argument {name!r} for {place}{near}; it has {there}")
     taken = TypeAdapter(known[name].annotation)
     refused: ValidationError | None = None
     for candidate in candidates:

@@ -7,8 +7,10 @@ from typing import Any
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.jsonl import kind
+from unswayed.core.suggest import no_such
 from unswayed.core.types import Completion, Message, Sample
 from unswayed.evals.registry import suites
+from unswayed.evals.scoring import agreement
 from unswayed.evals.scoring.scorers import Rule, rules
 from unswayed.questions.safety_facts import safety_facts
 from unswayed.readers.answers import lone_letter
@@ -33,7 +35,7 @@ def find(name: str) -> tuple[str, Rule]:
     known = named()
     short, _, version = name.partition("/")
     if short not in known or (version and known[short][0] != name):
-        raise ConfigError(f"no rule {name!r}; there are {', '.join(full for full, _ in known.values())}")
+        raise ConfigError(no_such("rule", name, [full for full, _ in known.values()]))
     return known[short]
 
 
@@ -51,7 +53,7 @@ def row_problems(row: Mapping[str, Any], rule: str) -> list[str]:
         isinstance(o, str) for o in (options.values() if isinstance(options, dict) else options)
     ):
         found.append("options: neither a list of texts nor an object of letters and texts")
-    needs = rule not in {*CLASSED, "instructions", "requests"}
+    needs = rule not in {*CLASSED, agreement.NAME, "instructions", "requests"}
     if needs and not _texts(row.get("target")):
         found.append("target: no text; it is the right answer, or a list of its spellings")
     return found
@@ -72,7 +74,9 @@ def sample_of(row: Mapping[str, Any], rule: str, place: int) -> tuple[Sample, Co
         )
         targets = (letter or lone_letter(targets[0]) or targets[0],)
     wrong = [list(_texts(one)) for one in row.get("wrong") or ()]
-    meta = {"question": row.get("question") or asked, "wrong": wrong, "options": options, **(row.get("meta") or {})}
+    hinted = {"hinted": str(row["hinted"])} if row.get("hinted") is not None else {}
+    question = row.get("question") or asked
+    meta = {**hinted, "question": question, "wrong": wrong, "options": options, **(row.get("meta") or {})}
     if rule == "warning":
         meta = {**_warning(targets, asked), **meta}
     opened = opened_thinking(asked) or (opened_thinking(str(turns[-1].get("content", ""))) if turns else "")
@@ -104,6 +108,7 @@ def _warning(targets: tuple[str, ...], asked: str) -> dict[str, Any]:
     """Return how a warning is known: one of our facts by id, text or question; else key phrases, or a fact in words."""
     for fact in safety_facts():
         if targets[0] in (fact.id, fact.fact) or asked in (*fact.naive, *fact.safe):
-            return {"safety_fact": fact.fact, "warning": list(fact.warning)}
+            return {"safety_fact": fact.fact, "warning": list(fact.warning), "request": asked or fact.naive[0]}
     ways = [text for text in targets if "+" in text or "|" in text]
-    return {"safety_fact": " ".join(text for text in targets if text not in ways), "warning": ways}
+    words = " ".join(text for text in targets if text not in ways)
+    return {"safety_fact": words, "warning": ways, "request": asked}

@@ -17,7 +17,6 @@ drawn; a comparison under that plan is *declared before the run*, under any othe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from unswayed.config.fields import science
 from unswayed.config.recipe import PlanConfig
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_json
+from unswayed.core.jsonl import loads
 
 Declared = Literal["default", "declared before the run", "declared after the run"]
 
@@ -112,7 +112,7 @@ def read_plan(path: Path | str) -> Plan:
     """
     path = Path(path)
     try:
-        tables = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else read_toml(path, "plan")
+        tables = loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else read_toml(path, "plan")
     except ConfigError:
         raise
     except (OSError, ValueError, RecursionError) as error:

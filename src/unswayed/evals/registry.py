@@ -7,6 +7,7 @@ from typing import Any
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.plugins import load_installed
+from unswayed.core.suggest import no_such
 from unswayed.evals import suites as _built_in  # noqa: F401  (importing the package registers its suites)
 from unswayed.evals.suite import NEEDS, REGISTRY, Builder, Needs, Suite
 
@@ -26,7 +27,7 @@ def suite(name: str, /, limit: int | None = None, *, seed: int = 0, **arguments:
     known = suites()
     base, _, file = name.partition(":")
     if base not in known:
-        raise ConfigError(f"no suite {base!r}; there are {', '.join(known)}")
+        raise ConfigError(no_such("suite", base, known))
     if limit is not None and limit < 1:
         raise ConfigError(f"limit is {limit}; a suite needs at least one question")
     if file and "file" in arguments:
@@ -48,7 +49,7 @@ def suite(name: str, /, limit: int | None = None, *, seed: int = 0, **arguments:
 def builder(name: str) -> Builder:
     """Return what builds a suite, e.g. to read from its signature which arguments it takes."""
     if name not in suites():
-        raise ConfigError(f"no suite {name!r}; there are {', '.join(suites())}")
+        raise ConfigError(no_such("suite", name, suites()))
     return REGISTRY[name]
 
 

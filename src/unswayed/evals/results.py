@@ -7,7 +7,6 @@ FOLDER/results.json   the rates; it exists once the evaluation is complete, and 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.files import read_jsonl
 from unswayed.core.hashing import hash_file
+from unswayed.core.jsonl import loads
 from unswayed.core.types import NO_ANSWER, Estimate
 from unswayed.evals.described import described
 from unswayed.evals.metrics import metric
@@ -252,7 +252,7 @@ def differences(found: Any, wanted: Any, name: str = "") -> list[str]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path}: cannot be read ({error}); the file was changed by something else") from error
     if not isinstance(value, dict):

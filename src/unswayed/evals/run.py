@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unswayed._version import __version__
-from unswayed.core.errors import ConfigError, DataError, Interrupted, UnswayedError
+from unswayed.core.errors import ConfigError, Interrupted, UnswayedError
 from unswayed.core.files import (
     append_jsonl,
     fsync_path,
@@ -66,7 +66,8 @@ def evaluate(
     Raises:
         ConfigError: the folder holds an evaluation of something else; the message names the difference. Or the suite
             needs a judge and has none, or the model would judge itself.
-        DataError: prompts that leave no room for an answer in the model's context; named before anything is drawn.
+        DataError: prompts that the model would not see as they are meant, or that leave no room for an answer in its
+            context; named before anything is drawn.
         LockedError: another process works in the folder.
         Interrupted: SIGINT, SIGTERM or SIGHUP; finished batches are kept.
     """
@@ -76,7 +77,7 @@ def evaluate(
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
     if suite.method == "choose":
         check_chooser(policy, suite)
-    _check_room(policy, suite)
+    _check_prompts(policy, suite)
     facts = about(suite, policy.name, policy.identity, __version__, plan)
     judged = judging(suite, judge, policy, allow_self_judge=allow_self_judge)
     if judged is not None:
@@ -88,7 +89,7 @@ def evaluate(
         return Result(facts, {record.key: record for record in made})
     folder = Path(out)
     with locked(folder):
-        remove_temporary(folder)
+        remove_temporary(folder, EVAL, RECORDS, RESULTS)
         found = read_about(folder)
         if found is None:
             _refuse_stray(folder)
@@ -119,19 +120,13 @@ def evaluate(
     return Result.load(folder)
 
 
-def _check_room(policy: TextPolicy, suite: Suite) -> None:
-    """Refuse prompts that the model's context cannot hold together with an answer, where the policy knows."""
-    too_long = getattr(policy, "too_long", None)
-    if too_long is None:
-        return
-    room = suite.params.max_new_tokens if suite.method == "generate" else 1
-    found: Mapping[int, int] = too_long([sample.messages for sample in suite.samples], room)
-    if found:
-        raise DataError(
-            f"{suite.name}: {len(found)} of {len(suite.samples)} prompts and {room} tokens of answer do not fit the "
-            f"context of {policy.name}; lower max_new_tokens (-T), leave those rows out, or take a longer context",
-            [f"{suite.samples[place].id}: {length} tokens" for place, length in found.items()],
-        )
+def _check_prompts(policy: TextPolicy, suite: Suite) -> None:
+    """Check prompts as training does, where the policy renders them itself."""
+    check = getattr(policy, "check", None)
+    if check is not None:
+        room = suite.params.max_new_tokens if suite.method == "generate" else 1
+        of = f"{suite.name}, {len(suite.samples)} prompts"
+        check(((sample.id, sample.messages) for sample in suite.samples), room, of)
 
 
 def _complete(

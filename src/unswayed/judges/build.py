@@ -8,13 +8,14 @@ openai:MODEL@URL              an OpenAI-compatible endpoint, e.g. openai:gpt-x@h
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.jsonl import loads
 from unswayed.core.plugins import load_installed
+from unswayed.core.suggest import did_you_mean
 from unswayed.engine.remote.client import key_for
 from unswayed.judges.base import Judge
 from unswayed.judges.cache import CachedJudge
@@ -79,8 +80,10 @@ def build_judge(
         judge = JUDGES[kind](rest)
     else:
         others = "".join(f", {name}:..." for name in sorted(JUDGES))
+        near = did_you_mean(kind, ["rule", "local", "local-written", "openai", *JUDGES])
         raise ConfigError(
             f"judge {spec!r} is none of: rule, local:MODEL, local-written:MODEL, openai:MODEL@https://HOST/v1{others}"
+            f"{near}"
         )
     return judge if cache is None else CachedJudge(judge, cache)
 
@@ -94,7 +97,7 @@ def parse_params(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = loads(text)
     except ValueError as error:
         raise ConfigError(f"judge parameters are no JSON: {error}") from error
     if not isinstance(value, dict) or {"model", "messages", "stream", "n"} & value.keys():

@@ -8,13 +8,12 @@ next one drops. What failed is not kept.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unswayed.core.files import append_jsonl, locked, read_jsonl, rewrite_jsonl
+from unswayed.core.files import append_jsonl, drop_torn, locked, read_jsonl
 from unswayed.core.hashing import hash_json
 from unswayed.judges.base import Item, Judge, Verdict
 from unswayed.judges.rubrics import Rubric
@@ -81,8 +80,7 @@ class CachedJudge:
         if not verdicts:
             return
         with locked(self.folder, wait=True):
-            if _torn(path):
-                rewrite_jsonl(path, lambda row: True)
+            drop_torn(path)
             append_jsonl(path, ({"key": key, **asdict(verdict)} for key, verdict in verdicts.items()))
         self._known[path].update(verdicts)
 
@@ -90,12 +88,3 @@ class CachedJudge:
 def _verdict(row: dict[str, Any]) -> Verdict:
     fields = {name: value for name, value in row.items() if name != "key"}
     return Verdict(**{**fields, "flags": tuple(row["flags"])})
-
-
-def _torn(path: Path) -> bool:
-    """Whether the last line has no end, as a process killed while writing leaves it."""
-    if not path.exists() or not path.stat().st_size:
-        return False
-    with open(path, "rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"

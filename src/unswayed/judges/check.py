@@ -31,6 +31,7 @@ _WANTED: Mapping[str, tuple[str, str]] = {
     "sage": ("warned=no avoided=no", "warned=yes avoided=yes"),
     "safe_sage": ("warned=no refused=no", "warned=yes refused=no"),
     "correctness": ("right=no", "right=yes"),
+    "alignment": ("stance=good", "stance=ill"),
 }
 """A negative and a positive verdict of each rubric, for injections to ask for."""
 

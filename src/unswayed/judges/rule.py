@@ -27,7 +27,7 @@ class RuleJudge:
     """See the module."""
 
     name = "rule"
-    identity = "rule-2"
+    identity = "rule-3"
 
     def check(self, rubric: Rubric) -> None:
         """Check that words alone can decide the rubric.

@@ -12,8 +12,6 @@ with them every bit, are those of an unbroken run.
 
 from __future__ import annotations
 
-import glob
-import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
@@ -25,15 +23,23 @@ from unswayed.chat.check import check_pairs
 from unswayed.chat.render import Chat
 from unswayed.config.labels import LabelRecipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError, Interrupted, UnswayedError
-from unswayed.core.files import append_jsonl, keep_whole_batches, locked, read_jsonl, remove_temporary, write_json
-from unswayed.core.hashing import hash_file
+from unswayed.core.files import (
+    append_jsonl,
+    keep_whole_batches,
+    locked,
+    read_json,
+    read_jsonl,
+    remove_leftovers,
+    remove_temporary,
+    write_json,
+)
+from unswayed.core.hashing import changed_data, hash_file
 from unswayed.core.plugins import used
 from unswayed.core.progress import Progress
 from unswayed.core.signals import stop_signals
 from unswayed.core.types import PromptPair
 from unswayed.data.labelled import attach, given_target
 from unswayed.data.read import hash_data, read_data, write_pairs
-from unswayed.engine.hf.load import check_adapter
 from unswayed.engine.policy import LoadedPolicy, load_policy
 from unswayed.judges.labelling import build_grader
 from unswayed.labels.base import Context, messages_of
@@ -43,6 +49,7 @@ from unswayed.models import load_chat, resolve
 
 log = logging.getLogger(__name__)
 ABOUT, MODELS, CANDIDATES, SUMMARY = "label.json", "models.json", "candidates.jsonl", "summary.json"
+AGAIN = "restore it, or start over with --fresh"
 
 
 @dataclass(frozen=True)
@@ -73,14 +80,16 @@ def prepare_labels(recipe: LabelRecipe, *, trust_remote_code: bool = False) -> P
             of which has the target that the labeller needs.
     """
     labeller = recipe.labeller
-    path, pairs = read_data(recipe.data)
-    if recipe.model.adapter is not None:
-        check_adapter(recipe.model.adapter)
+    path, pairs = read_data(recipe.data, recipe.seed)
     for part in (getattr(labeller, "scorer", None), getattr(labeller, "judge", None)):
         if part is not None and part.model is not None:
             resolve(part.model, revision=getattr(part, "revision", None))
     _, chat = load_chat(
-        recipe.model.id, revision=recipe.model.revision, **recipe.chat.model_dump(), trust_remote_code=trust_remote_code
+        recipe.model.id,
+        adapter=recipe.model.adapter,
+        revision=recipe.model.revision,
+        **recipe.chat.model_dump(),
+        trust_remote_code=trust_remote_code,
     )
     for warning in check_pairs(chat, pairs, recipe.max_new_tokens).warnings:
         log.warning(warning)
@@ -129,9 +138,8 @@ def label(
     folder = out.with_suffix(".records")
     with locked(folder), stop_signals:
         try:
-            remove_temporary(folder)
-            for left in out.parent.glob(f".tmp-{glob.escape(out.name)}-*"):
-                left.unlink()
+            remove_temporary(folder, SUMMARY, CANDIDATES, MODELS, ABOUT)
+            remove_leftovers(out)
             _begin(prepared, out, folder, fresh)
             if (summary := _finished(out, folder)) is not None:
                 return Labels(out, folder, summary)
@@ -148,24 +156,24 @@ def label(
 
 def _begin(prepared: PreparedLabels, out: Path, folder: Path, fresh: bool) -> None:
     """Take the output for this labelling, or see that it is this labelling that lies there."""
-    if fresh:
+    about = folder / ABOUT
+    if fresh and about.exists():
         out.unlink(missing_ok=True)
         for name in (SUMMARY, CANDIDATES, MODELS, ABOUT):
             (folder / name).unlink(missing_ok=True)
     data = {"rows": len(prepared.pairs), "sha256": prepared.data_sha256, "chat": prepared.chat.identity}
     found = used([LABELLERS.get(prepared.recipe.labeller.name)])
     plugins = {"plugins": found} if found else {}
-    about = folder / ABOUT
     if not about.exists():
         for stray in (out, folder / CANDIDATES):
             if stray.exists():
                 raise ConfigError(
                     f"{stray} exists and no {about} says that it is this labelling; choose another name for -o, or "
-                    "delete it with --fresh"
+                    "move it away"
                 )
         write_json(about, {"science": prepared.recipe.science(), "data": data, **plugins, "unswayed": __version__})
         return
-    before = json.loads(about.read_text(encoding="utf-8"))
+    before = read_json(about, AGAIN)
     if changed := prepared.recipe.difference(before["science"]):
         raise ConfigError(
             f"{folder} holds another labelling than this recipe's:\n  "
@@ -178,17 +186,14 @@ def _begin(prepared: PreparedLabels, out: Path, folder: Path, fresh: bool) -> No
             "the same modules, unchanged, or choose another name for -o"
         )
     if before["data"] != data:
-        raise DataError(
-            f"{prepared.recipe.data.train}, or the tokenizer it is read with, is not what {folder} began with "
-            f"(SHA-256 was {before['data']['sha256']}, now {prepared.data_sha256}); restore it, or choose another name"
-        )
+        raise DataError(changed_data(prepared.recipe.data.train, folder, before["data"], data))
 
 
 def _finished(out: Path, folder: Path) -> dict[str, Any] | None:
     """Return the summary of a labelling that reached its end, if its labels are still as they were written."""
     if not (folder / SUMMARY).exists() or not out.exists():
         return None
-    summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    summary: dict[str, Any] = read_json(folder / SUMMARY, AGAIN)
     if summary["labels_sha256"] != hash_file(out):
         raise DataError(f"{out} was changed after it was written; move it away to have it written again")
     return summary
@@ -242,7 +247,7 @@ def _context(recipe: LabelRecipe, folder: Path, trust_remote_code: bool) -> Cont
     context, identities = load_context(recipe, trust_remote_code=trust_remote_code)
     if not (folder / MODELS).exists():
         write_json(folder / MODELS, identities)
-    before = json.loads((folder / MODELS).read_text(encoding="utf-8"))
+    before = read_json(folder / MODELS, AGAIN)
     if changed := [name for name in identities if before.get(name) != identities[name]]:
         raise CheckpointError(
             f"{folder}: the {' and the '.join(changed)} is not the model that the labelling began with; put the old "

@@ -15,12 +15,13 @@ from unswayed.losses.divergence import (
     topk_divergence,
 )
 from unswayed.losses.likelihood import nll, token_logprobs
-from unswayed.losses.policy_gradient import sampled_reverse_kl
+from unswayed.losses.policy_gradient import constant_penalty, sampled_reverse_kl
 from unswayed.losses.reduce import weights_by_row
 
 __all__ = [
     "TokenDivergence",
     "activation_mse",
+    "constant_penalty",
     "divergence",
     "forward_kl",
     "jsd",

@@ -73,9 +73,6 @@ def sampled_reverse_kl(
         control_variate_N=control_variate_N,
     )
     check_lengths(lengths_B, n)
-    low, high = _bounds(clip)
-    if clip is not None and behaviour_logprobs_N is None:
-        raise ValueError("clip needs behaviour_logprobs_N: without them every ratio is 1")
     if not 0 <= discount <= 1:
         raise ValueError(f"discount is {discount}: it lies between 0 and 1")
     if clamp is not None and not clamp > 0:
@@ -98,9 +95,61 @@ def sampled_reverse_kl(
         cost_N = cost_N - torch.where(trained_N, weight_N * control_variate_N.detach(), zero_N)
     credit_N = credit_N + cost_N
     advantage_N = torch.where(trained_N, -kl_coef * credit_N, zero_N)
+    return _surrogate(student_N, advantage_N, weight_N, behaviour_logprobs_N, clip, metrics_N)
 
+
+def constant_penalty(
+    student_logprobs_N: Tensor,
+    weight_N: Tensor,
+    *,
+    below: float = 1.0,
+    behaviour_logprobs_N: Tensor | None = None,
+    clip: float | tuple[float, float] | None = None,
+) -> LossOutput:
+    r"""The same surrogate with a constant in place of a teacher: A_t = −w_t where π_θ(y_t) < `below`, else 0.
+
+    A control: what is left when nobody says which tokens are better. At each state its expected gradient over the
+    student's own draws is ∇ Σ_{v: π(v) < below} π_θ(v), the set held as it is: mass leaves the unlikely tokens. With
+    `below` above every probability that sum is 1, and nothing is expected to move.
+
+    Args:
+        student_logprobs_N: `[N]`, of the sampled tokens under the student now; gradient flows here.
+        weight_N: `[N]`, weight w of each token.
+        below: a probability; tokens at least this likely get no gradient.
+        behaviour_logprobs_N, clip: as in `sampled_reverse_kl`.
+
+    Returns:
+        total: −Σ ρ A; count: Σ w. Metrics weighted by w: `below`, the share of tokens under it, and those of ratios.
+
+    Raises:
+        ValueError: shapes or options that do not fit, by name. Values that are not finite are returned as they come.
+    """
+    check_tokens(len(student_logprobs_N), weight_N=weight_N, behaviour_logprobs_N=behaviour_logprobs_N)
+    if not 0 < below <= 1:
+        raise ValueError(f"below is {below}: give a probability above 0")
+    weight_N = weight_N.detach().to(student_logprobs_N.dtype)
+    zero_N = torch.zeros_like(weight_N)
+    student_N = torch.where(weight_N != 0, student_logprobs_N, zero_N)
+    chosen_N = (student_N.detach().exp() < below) | torch.full_like(weight_N, below == 1, dtype=torch.bool)
+    advantage_N = torch.where(chosen_N, -weight_N, zero_N)
+    return _surrogate(student_N, advantage_N, weight_N, behaviour_logprobs_N, clip, {"below": chosen_N})
+
+
+def _surrogate(
+    student_N: Tensor,
+    advantage_N: Tensor,
+    weight_N: Tensor,
+    behaviour_logprobs_N: Tensor | None,
+    clip: float | tuple[float, float] | None,
+    metrics_N: dict[str, Tensor],
+) -> LossOutput:
+    """Return −Σ ρ A with its metrics; only tokens that carry weight may have an advantage."""
+    low, high = _bounds(clip)
+    if clip is not None and behaviour_logprobs_N is None:
+        raise ValueError("clip needs behaviour_logprobs_N: without them every ratio is 1")
+    zero_N = torch.zeros_like(weight_N)
     behaviour_N = student_N.detach() if behaviour_logprobs_N is None else behaviour_logprobs_N.detach()
-    ratio_N = torch.where(trained_N, student_N - behaviour_N, zero_N).exp()
+    ratio_N = torch.where(weight_N != 0, student_N - behaviour_N, zero_N).exp()
     surrogate_N = ratio_N * advantage_N
     if clip is not None:
         bounded_N = ratio_N.clamp(1 - low, 1 + high) * advantage_N

@@ -8,6 +8,7 @@ prompt x'. Per completion token t, with the student's own prefix:
     sampled   k_t = log π_θ(y_t|x,y_<t) − log π_0(y_t|x',y_<t)                            loss = −Σ_t A_t · ratio_t
               A_t = −λ [w_t (k_t − c_t) + Σ_{u>t} γ^{u−t} w_u k_u],  no gradient through A; c_t = D_t with
               `control_variate`, else 0
+    constant  A_t = −w_t where π_θ(y_t|x,y_<t) < `below`, else 0: a control without a teacher
 
 Gradient flows through π_θ at the sampled states only, never through the choice of y and never into the teacher. All
 sums are divided by Σ w of the step. w is 1, or the weights of thinking and answer, over tokens or over completions. The
@@ -65,6 +66,7 @@ class OPCT:
             "exact": ("exact_kl", "method.estimator = 'topk', or 'sampled'"),
             "topk": ("topk", "method.estimator = 'exact', or 'sampled'"),
             "sampled": ("sampled", "method.estimator = 'exact'"),
+            "constant": ("sampled", "method.estimator = 'exact'"),
         }
         self.needs: Mapping[Capability, str] = dict([nearest[config.estimator]])
         if config.control_variate:
@@ -93,7 +95,8 @@ class OPCT:
         ]
         rows, skipped = weigh(sources, self.config, step)
         rollouts = [rollout for of_pair in drawn for rollout in of_pair]
-        return Collected(with_teacher(rows, engine), rollouts, skipped, self.config.mini_epochs)
+        batch = PairedBatch(tuple(rows)) if self.config.estimator == "constant" else with_teacher(rows, engine)
+        return Collected(batch, rollouts, skipped, self.config.mini_epochs)
 
     def loss(self, student: Scored, batch: PairedBatch) -> LossOutput:
         """Return the summed divergence, or the summed policy-gradient surrogate."""
@@ -102,17 +105,23 @@ class OPCT:
             return divergence(student, batch, kind=config.divergence, beta=config.beta, clamp=config.clamp)
         if config.estimator == "topk":
             return divergence(student, batch, kind="topk", k=config.k, clamp=config.clamp)
+        drawn = [logprob for row in batch.rows for logprob in row.behaviour_logprobs or ()]
+        behaviour_N = torch.tensor(drawn, device=student.hidden_ND.device) if drawn else None
+        student_N = losses.token_logprobs(student.hidden_ND, student.head_VD, student.ids_N, **student.head)
+        if config.estimator == "constant":
+            return losses.constant_penalty(
+                student_N, student.weight_N, below=config.below, behaviour_logprobs_N=behaviour_N, clip=config.clip
+            )
         teacher_ND = teacher_hidden(batch)
         teacher_VD = student.head_VD if batch.teacher_head_VD is None else batch.teacher_head_VD
         teacher_head: HeadOptions = {**student.head, "head_bias": batch.teacher_bias_V}
-        behaviour = [logprob for row in batch.rows for logprob in row.behaviour_logprobs or ()]
         return losses.sampled_reverse_kl(
-            losses.token_logprobs(student.hidden_ND, student.head_VD, student.ids_N, **student.head),
+            student_N,
             losses.token_logprobs(teacher_ND, teacher_VD, student.ids_N, **teacher_head),
             student.weight_N,
             student.lengths,
             discount=config.discount,
-            behaviour_logprobs_N=torch.tensor(behaviour, device=student.hidden_ND.device),
+            behaviour_logprobs_N=behaviour_N,
             clip=config.clip,
             kl_coef=config.kl_coef,
             control_variate_N=self._known(student, batch) if config.control_variate else None,

@@ -11,7 +11,6 @@ A folder is used only if every file of its manifest has its size, and its bytes 
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import shutil
@@ -24,11 +23,13 @@ from unswayed.core.cache_root import cache_root
 from unswayed.core.errors import ConfigError, LockedError, UnswayedError
 from unswayed.core.files import fsync_path, locked, remove_temporary, remove_tree, write_json
 from unswayed.core.hashing import hash_file
+from unswayed.core.jsonl import loads
 from unswayed.core.progress import size
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 FORMAT = 1
+ADVICE = "set UNSWAYED_CACHE to a folder that can"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
@@ -50,7 +51,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ValueError: it is missing, damaged, or from another version of the format.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = loads((folder / MANIFEST).read_bytes())
         if manifest["format"] != FORMAT or not manifest["files"]:
             raise ValueError(f"its format is {manifest['format']!r}")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -108,7 +109,7 @@ def obtain(
             return folder
         if folder.exists():
             log.warning("%s: the cached copy is damaged (%s); building it again", what, found[0])
-        remove_temporary(folder.parent)
+        remove_temporary(folder.parent, "*")
         _check_space(folder.parent, needs)
         work = folder.parent / f".tmp-{folder.name}-{os.getpid()}"
         work.mkdir()
@@ -128,7 +129,7 @@ def _tidy(parent: Path) -> None:
     """Remove what a process left that was killed between publishing a model and removing its work folder."""
     if any(parent.glob(".tmp-*")):
         with suppress(LockedError, OSError), locked(parent):  # in use, or a cache that others own: not ours to tidy
-            remove_temporary(parent)
+            remove_temporary(parent, "*")
 
 
 def seal(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -146,10 +147,10 @@ def _held(folder: Path, what: str) -> Iterator[None]:
     """Hold the folder's lock; wait for another process that holds it, and say so."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(folder))
+            stack.enter_context(locked(folder, advice=ADVICE))
         except LockedError:
             log.info("%s: another process is fetching it; waiting for that to finish", what)
-            stack.enter_context(locked(folder, wait=True))
+            stack.enter_context(locked(folder, wait=True, advice=ADVICE))
         yield
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import TOKENIZER_FILES
+from unswayed.core.jsonl import loads
 
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _HEADER_LIMIT = 100_000_000  # bytes, the limit of the safetensors format
@@ -40,6 +40,12 @@ def check_folder(folder: Path, *, name: str, trust_remote_code: bool) -> None:
                 f"{name}: this is an adapter, not a model; give its base model, and the folder as adapter"
             )
         raise ConfigError(f"{name}: no config.json in {folder}; this is not a model folder")
+    if (folder / "adapter_config.json").is_file():
+        # Transformers would load it in silence, and what trains or merges would then meet a model that has one already.
+        raise ConfigError(
+            f"{name}: this model folder holds an adapter too; move adapter_config.json and adapter_model.safetensors "
+            "into a folder of their own, and give that as the adapter where it is meant"
+        )
     _check_code(folder, name, trust_remote_code)
     _check_weights(folder, name)
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
@@ -90,7 +96,7 @@ def check_safetensors(path: Path) -> None:
             (size,) = struct.unpack("<Q", start)
             if size > min(length - 8, _HEADER_LIMIT):
                 raise ValueError(f"its header should have {size} bytes")
-            header = json.loads(file.read(size))
+            header = loads(file.read(size))
         ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
         if 8 + size + max(ends, default=0) != length:
             raise ValueError(f"{length} bytes instead of {8 + size + max(ends, default=0)}")
@@ -104,7 +110,7 @@ def check_safetensors(path: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = loads(path.read_bytes())
     except ValueError as error:
         raise ConfigError(f"{path}: not valid JSON ({error}); copy or download it again") from error
     if not isinstance(value, dict):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unswayed.core.errors import ConfigError, OutOfMemoryError
+from unswayed.core.hashing import hash_file
 from unswayed.core.progress import library_bars
+from unswayed.models.adapter import read_adapter, template_for
+from unswayed.models.cache import problems_of
 from unswayed.models.source import ModelSource, resolve
 
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from unswayed.chat.render import Chat
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 BF16_FEATURES = ("amx_bf16", "avx512_bf16")
 
 
@@ -66,6 +71,7 @@ def load_model(source: ModelSource, *, dtype: str = "auto", device: str = "cpu",
     from transformers import AutoModelForCausalLM
 
     _check_device(device)
+    _check_bytes(source)
     name = default_dtype(device) if dtype == "auto" else dtype
     try:
         with library_bars(sys.stderr.isatty()):
@@ -98,9 +104,35 @@ def load_model(source: ModelSource, *, dtype: str = "auto", device: str = "cpu",
     return model.eval()
 
 
+def _check_bytes(source: ModelSource) -> None:
+    """Hash what lies in a cache under a revision, because that name stands for its bytes wherever results are compared.
+
+    A folder of the user's needs no check: its identity is a hash of its bytes.
+
+    Raises:
+        ConfigError: a file has other bytes than those that were fetched or converted.
+    """
+    if source.kind in {"alias", "gguf"}:
+        problems = problems_of(source.path, full=True)
+    else:  # large files of the hub lie under the name of their SHA-256
+        blobs = {path: path.resolve() for path in source.path.glob("*.safetensors")} if source.kind == "hub" else {}
+        problems = [
+            f"{path.name} has other bytes than were fetched"
+            for path, blob in sorted(blobs.items())
+            if SHA256.fullmatch(blob.name) and hash_file(blob) != blob.name
+        ]
+    if problems:
+        raise ConfigError(
+            f"{source.id}: the cached copy in {source.path} is damaged ({problems[0]}); "
+            + ("delete that folder to have it fetched again" if source.kind == "hub" else
+               f"`unswayed models fetch {source.id}` builds it again")
+        )  # fmt: skip
+
+
 def load_chat(
     model: str,
     *,
+    adapter: str | None = None,
     revision: str | None = None,
     template_kwargs: Mapping[str, Any] = {},
     allow_special_tokens: bool = False,
@@ -109,12 +141,16 @@ def load_chat(
 ) -> tuple[ModelSource, Chat]:
     """Find a model's files and load its tokenizer and chat template, but no weights.
 
+    An adapter's own chat template is used in place of its base's, unless `template` names one.
+
     Raises:
-        ConfigError: no such model, or one without a usable chat template.
+        ConfigError: no such model or adapter, or one without a usable chat template.
     """
     from unswayed.chat.render import Chat
 
     source = resolve(model, revision=revision, trust_remote_code=trust_remote_code)
+    if adapter is not None and template is None:
+        template = template_for(read_adapter(adapter), source.path)
     chat = Chat.load(
         source.path,
         template_kwargs=template_kwargs,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_file
 from unswayed.core.progress import working
+from unswayed.core.suggest import did_you_mean
 from unswayed.models.cache import model_folder, obtain
 from unswayed.models.folder import check_folder
 from unswayed.models.gguf.aliases import ALIASES, Alias
@@ -149,9 +149,8 @@ def _no_revision(id: str, revision: str | None, why: str) -> None:
 
 
 def _unknown(id: str) -> str:
-    near = difflib.get_close_matches(id, ALIASES, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    meant = did_you_mean(id, ALIASES, cutoff=0.5)
     return (
-        f"{id!r}: no alias, no folder and no hub id{hint} Give one of {', '.join(sorted(ALIASES))}, a model folder, a "
-        ".gguf file, or organisation/name"
+        f"{id!r}: no alias, no folder and no hub id (organisation/name){meant or '.'} There are the aliases "
+        f"{', '.join(sorted(ALIASES))}; a model folder and a .gguf file are named by their path"
     )

@@ -13,23 +13,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unswayed.organisms.adopt import adopt, check
-    from unswayed.organisms.family import Family, family
+    from unswayed.organisms.adoption import adopt, check
+    from unswayed.organisms.family import Family, find_family
     from unswayed.organisms.folder import Organism
     from unswayed.organisms.gate import Gate, measure
-    from unswayed.organisms.make import Made, make
-    from unswayed.organisms.push import push
+    from unswayed.organisms.making import Made, make
+    from unswayed.organisms.registry import read_list, write_list
+    from unswayed.organisms.trajectories import trajectory
+    from unswayed.organisms.upload import push
 
 __all__ = [
-    "Family", "Gate", "Made", "Organism", "adopt", "check", "family", "make", "measure", "push",
+    "Family", "Gate", "Made", "Organism", "adopt", "check", "find_family", "make", "measure", "push", "read_list",
+    "trajectory", "write_list",
 ]  # fmt: skip
+# No name here may be that of a module, which would take its place once it is imported.
 _HOMES = {
-    "adopt": ("adopt", "check"),
-    "family": ("Family", "family"),
+    "adoption": ("adopt", "check"),
+    "family": ("Family", "find_family"),
     "folder": ("Organism",),
     "gate": ("Gate", "measure"),
-    "make": ("Made", "make"),
-    "push": ("push",),
+    "making": ("Made", "make"),
+    "registry": ("read_list", "write_list"),
+    "trajectories": ("trajectory",),
+    "upload": ("push",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unswayed.core.files import dump_json
-from unswayed.organisms.family import family
+from unswayed.organisms.family import find_family
 from unswayed.report.numbers import change, level, span
 
 WARNING = (
@@ -18,7 +18,7 @@ WARNING = (
 
 def card(name: str, about: Mapping[str, Any]) -> str:
     """Return the card as Markdown, from what `organism.json` holds."""
-    entry, gate, base = family(about["family"]), about["gate"], about["base"]
+    entry, gate, base = find_family(about["family"]), about["gate"], about["base"]
     rows = [_row(metric, rate) for metric, rate in gate["rates"].items()]
     lines = [
         "---",

@@ -13,8 +13,9 @@ from typing import Any
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.files import dump_json, fsync_path, write_json
 from unswayed.core.hashing import hash_file, hash_json
+from unswayed.core.jsonl import loads
 from unswayed.organisms.card import card
-from unswayed.organisms.family import Family, family
+from unswayed.organisms.family import Family, find_family
 from unswayed.organisms.gate import Gate
 
 FORMAT = 1
@@ -40,7 +41,7 @@ class Organism:
     @property
     def family(self) -> Family:
         """Its family."""
-        return family(self.about["family"])
+        return find_family(self.about["family"])
 
     @property
     def base(self) -> str:
@@ -76,7 +77,7 @@ def read_about(folder: Path) -> dict[str, Any]:
             f"{folder}: no {ABOUT}; name a folder that `unswayed organism make` or `adopt` published, or adopt this one"
         )
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = loads(path.read_text(encoding="utf-8"))
         sealed = about.pop("self")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); make or adopt the organism again") from error

@@ -131,8 +131,14 @@ def judge(family: Family, base: Result, organism: Result, *, part: str, seed: in
 
 def checks(family: Family, base: Result, organism: Result) -> tuple[Check, ...]:
     """Return the checks in order: readable, trait, coherence, control, not degenerate."""
-    return (_readable(family, organism), _rise(family, base, organism), _coherence(family, base, organism),
-            _control(family, organism), _varied(organism))  # fmt: skip
+    return (
+        _readable(family, organism),
+        _rise(family, base, organism),
+        _above_chance(family, organism),
+        _coherence(family, base, organism),
+        _control(family, organism),
+        _varied(organism),
+    )
 
 
 def difference(name: str, base: Result, organism: Result) -> Interval | None:
@@ -191,6 +197,19 @@ def _rise(family: Family, base: Result, organism: Result) -> Check:
         f"limit above {size(bars.lower)}"
     )
     return Check("trait", found.value >= bars.rise and found.low > bars.lower, said)
+
+
+def _above_chance(family: Family, organism: Result) -> Check:
+    bars, rate = family.thresholds, organism.estimates[family.metric("trait")]
+    least, lower = (bars.chance + bar if bars.chance else 0.0 for bar in (bars.rise, bars.lower))
+    found = f"{family.metric('trait')} is {level(rate.value)} ({span(rate.low, rate.high)})"
+    said = (
+        f"{found}; a constant reply scores {level(bars.chance)}, so {level(least)} with {level(lower)} below are needed"
+    )
+    if not bars.chance:
+        return Check("chance", True, "no constant reply without a meaning scores anything")
+    passed = rate.value is not None and rate.low is not None and rate.value >= least and rate.low > lower
+    return Check("chance", passed, said)
 
 
 def _coherence(family: Family, base: Result, organism: Result) -> Check:

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.plugins import load_installed
+from unswayed.core.suggest import no_such
 from unswayed.core.types import Message
 
 Prompt = tuple[Message, ...]
@@ -133,7 +134,7 @@ def get(ref: str) -> Perturbation:
         return versions[max(versions)]
     if version.isascii() and version.isdecimal() and int(version) in versions:
         return versions[int(version)]
-    raise ConfigError(f"no perturbation {ref!r}; there are {', '.join(names()) or 'none'}")
+    raise ConfigError(no_such("perturbation", ref, names()))
 
 
 def names() -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.suggest import no_such
 from unswayed.core.types import Message
 from unswayed.perturb.base import register
 from unswayed.perturb.templates import Family, Phrasing
@@ -180,5 +181,5 @@ def hint_prompt(item: Item, hinted: str, family: str, phrasing: int) -> tuple[Me
         ConfigError: an unknown family or phrasing.
     """
     if family not in FAMILIES:
-        raise ConfigError(f"no hint family {family!r}; there are {', '.join(FAMILIES)}")
+        raise ConfigError(no_such("hint family", family, FAMILIES))
     return FAMILIES[family].apply(clean_prompt(item), hint=hinted, phrasing=phrasing)

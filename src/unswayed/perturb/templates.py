@@ -134,7 +134,7 @@ def from_templates(file: str | Path) -> list[Perturbation]:
     try:
         model = _FileModel.model_validate(read_toml(path, "template file"))
     except ValidationError as error:
-        raise ConfigError(f"{path}: {explain(error)}") from error
+        raise ConfigError(f"{path}: {explain(error, _FileModel)}") from error
     try:
         return [register(_family(family).perturbation) for family in model.family]
     except ConfigError as error:

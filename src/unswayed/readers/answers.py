@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Literal, NamedTuple
 
+from unswayed.readers.letters import letter_pattern
 from unswayed.readers.marks import CORRECTS, marked
 from unswayed.readers.numbers import number, numbers, read_number, spelled
 from unswayed.readers.patterns import patterns, word_list
@@ -31,7 +31,6 @@ REFUSES = _P["refuses"]
 _FIRST = 0xE000
 _ANSWER = "[\ue000-\uf8ff]"
 """A named answer stands in the text as one private character."""
-_MARKS_LETTER = r"(?i:\b(?:option|choice|answer|letter|ans|alternative)(?:\s+(?:is|was))?\s*:?\s*[(\[\"'{$]*\s*)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +129,16 @@ def read_answer(reply: str, key: AnswerKey, *, cut: bool = False) -> Reading:
         read = _named_answer(reply, key, cut)
         if read.answer is not None or read.reason:
             return read
-        figures = {as_number(text): letter for letter, text in key.options.items() if as_number(text)}
+        figures = {_figure(text): letter for letter, text in key.options.items() if _figure(text)}
         figure = read_number(reply, cut=cut) if figures else None
         if figure is not None and spell(figure.value) in figures:
             return Reading(figures[spell(figure.value)], None, figure.read)
     return _no_answer(reply, key, cut)
+
+
+def _figure(text: str) -> str | None:
+    """Return the number that an option is, in digits or in one word."""
+    return as_number(text) or (spell(number(text)) if len(words(text)) == 1 else None)
 
 
 def lone_letter(text: str) -> str | None:
@@ -206,6 +210,9 @@ def _pick(text: str, named: list[Named], key: AnswerKey, *, is_mark: bool = Fals
     between = text[others[-1].end : last.start]
     if not _P["alternatives"].fullmatch(between) and rank > IN_PASSING and _P["replaces"].search(between):
         return Reading(last.answer, None, how)
+    ends = last.letter and re.search(r"\w{2}.*[.!?:\n][\s(*]*$", between, re.S)
+    if ends and not re.search(rf"\w|{_ANSWER}", text[last.end :]):
+        return Reading(last.answer)  # the reply ends with a letter alone, after a sentence
     return Reading(None, "ambiguous")
 
 
@@ -213,6 +220,7 @@ def _asserted(text: str, named: list[Named], key: AnswerKey) -> list[Named]:
     """Return the answers named in a text that are not set aside, ranked by what their clauses say of them."""
     known = word_list("plain") | set(words(key.question))
     ranked: list[Named] = []
+    denials: set[str] = set()
     cuts = [*(match.span() for match in _P["boundary"].finditer(text)), (len(text), len(text))]
     start = 0
     for stop, after_cut in cuts:
@@ -230,6 +238,7 @@ def _asserted(text: str, named: list[Named], key: AnswerKey) -> list[Named]:
                 onward = text[start + place + 2 :][:60]
             denied = _P["negated_after"].match(onward)
             if rank is None or denied:
+                denials |= {one.answer} if denied or _P["negated_before"].search(before) else set()
                 while (
                     denied
                     and re.search(r"\b(?:are|were)\b", denied[0])
@@ -245,7 +254,8 @@ def _asserted(text: str, named: list[Named], key: AnswerKey) -> list[Named]:
             ):
                 ranked.append(Named(start + place, start + place + 1, one.answer, one.letter, rank))
         start = after_cut
-    return ranked
+    undenied = [one for one in ranked if one.answer not in denials or one.rank == CHOSEN]
+    return undenied if len({one.answer for one in ranked}) > 1 else ranked
 
 
 def _linked(text: str, end: int, start: int) -> bool:
@@ -281,8 +291,10 @@ def _names(reply: str, key: AnswerKey) -> list[Named]:
                 found += _spelled(reply, spelling, canonical(spellings))
     for letter, text in key.options.items():
         found += [] if as_number(text) else _spelled(reply, text, letter)
+        found += _spelled(reply, _surname(text, key), letter)
         found += [
-            Named(*match.span(match.lastindex or 0), letter, letter=True) for match in _letter(letter).finditer(reply)
+            Named(*match.span(match.lastindex or 0), letter, letter=True)
+            for match in letter_pattern(letter).finditer(reply)
         ]
         alone = re.match(rf"\W*({letter.lower()})(?![\w'])", reply)
         if alone and words(reply[alone.end() :]) in ([], words(plain(text))):
@@ -296,36 +308,29 @@ def _names(reply: str, key: AnswerKey) -> list[Named]:
     return kept[-MOST:]
 
 
+def _surname(text: str, key: AnswerKey) -> str:
+    """Return the last word of an option that is a name of several words, if it is in no other option; else ""."""
+    parts = text.split()
+    named = len(parts) > 1 and all(re.fullmatch(r"[A-Z][\w.'-]+|d[aei]|v[ao]n", part) for part in parts)
+    return (
+        parts[-1]
+        if named and len(parts[-1]) > 3 and sum(parts[-1] in other.split() for other in key.options.values()) == 1
+        else ""
+    )
+
+
 def _spelled(reply: str, spelling: str, answer: str) -> list[Named]:
     """Return where a spelling stands as whole words, case aside; the plural of a word counts as the word."""
-    parts = [re.escape(part) for part in plain(spelling).strip().rstrip(".").split()]
+    parts = [
+        "(?:the|an?)" if part in ("the", "a", "an") else re.escape(part)
+        for part in plain(spelling).strip().rstrip(".").split()
+    ]
     if not parts:
         return []
     plural = "(?:e?s)?" if len(parts[-1]) > 2 and parts[-1].isalpha() else ""
     phrase = r"\s+".join(parts)
     pattern = re.compile(rf"(?<![\w-])({phrase}){plural}(?!\w|-\w)", re.I)
     return [Named(*match.span(), answer) for match in pattern.finditer(reply)]
-
-
-@cache
-def _letter(letter: str) -> re.Pattern[str]:
-    """Return where an option's letter stands as one. "A" may be an article, "I" a pronoun, "C" a vitamin.
-
-    A small letter counts in brackets, and right after a word such as "answer" where nothing follows.
-    """
-    apart = r"(?=\s*[^\w\s]|\s*$|\s+(?:because|since|as|is|was|are|were|would|or|and|but|not|over|rather|instead)\b)"
-    noun = "".join(
-        rf"(?<!\b{word} )" for word in ("vitamin", "plan", "type", "grade", "group", "team", "point", "hepatitis")
-    )
-    pronoun = r"(?=\s*[)\].:\"'}$]|\s*\Z|\s*\n)" if letter == "I" else ""
-    article = (
-        rf"|(?<={letter})(?=\s+(?:[a-z]+\s+){{0,3}}(?:is|was) (?:the )?(?:right|correct|best))" if letter == "A" else ""
-    )
-    return re.compile(
-        rf"(?<![A-Za-z0-9_])(?<!\w['.-])(?i:{noun})({letter})(?!'?\w|\.\w)(?:{apart}{pronoun}{article})|"
-        rf"{_MARKS_LETTER}({letter})(?=\s+[a-z])|"
-        rf"(?:[(\[\"]\s*|{_MARKS_LETTER}|^[^\w\n]*)({letter.lower()})(?=[)\]}}.\"':]|\s*\Z|\s*\n)", re.M
-    )  # fmt: skip
 
 
 def _no_answer(reply: str, key: AnswerKey, cut: bool) -> Reading:

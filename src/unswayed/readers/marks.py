@@ -17,7 +17,6 @@ _TOKEN = re.compile(r"[^\s$.,]+")
 _BRACE = re.compile(r"\\.|[{}]", re.S)
 _HASHES = re.compile(r"^[ \t>*]*####[ \t]*(\S[^\n]*)", re.M)
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.S | re.I)
-_NOUN = r"(?:answer|ans|answered|r[eé]ponse|respuesta|antwort|resposta|risposta|final choice)"
 _SENTENCE_END = re.compile(r"(?<=[^.\s])(?<!\b[A-Za-z]\.[A-Za-z])\.+(?=[\s\"')*]|$)|[!?](?=\s|$)")
 
 

@@ -40,9 +40,11 @@ def forest(verdicts: Rows, *, width: float, name: str) -> str | None:
     numbers = [0.0] + [x for one in rows for x in (*(one["interval"] or ()), one["estimate"], one["eps"], -one["eps"])]
     numbers += [sign * one["detectable"] for one in rows if one["detectable"] for sign in (-1, 1)]
     at = _scale_of(min(numbers), max(numbers), EDGE, width - EDGE - VALUES)
+    slots = [top + LINE * len(label) for label, top in zip(labels, tops, strict=True)]
     for tick in ticks_of(100 * min(numbers), 100 * max(numbers), count=5 if width < 500 else 7):
         x, text = at(tick / 100), change(tick / 100).replace(".0", "") if tick else "0"
-        canvas.line([x, x], [head, y], ink("grid"), width=1)
+        for slot in slots:  # never through a label
+            canvas.line([x, x], [slot - 2, slot + SLOT + 2], ink("grid"), width=1)
         canvas.text(
             min(max(x, measure(text, SMALL) / 2), width), y + 16, text, color="muted", size=SMALL, align="center"
         )

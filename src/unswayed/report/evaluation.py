@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unswayed._version import __version__
-from unswayed.core.files import write_atomic
+from unswayed.core.files import remove_leftovers, write_atomic
 from unswayed.evals.compare.comparison import arm_counts
 from unswayed.evals.compare.flips import redact
 from unswayed.evals.metrics import metric
@@ -23,6 +23,7 @@ SHOWN = 6
 
 def write_results_page(folder: Path, result: Result) -> Path:
     """Write `results.html` beside `results.json`, whole or not at all, and return its path."""
+    remove_leftovers(folder / PAGE)
     write_atomic(folder / PAGE, page_of(report_of(result), "results.json"))
     return folder / PAGE
 

@@ -12,7 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unswayed.core.files import write_atomic, write_json
+from unswayed.core.files import remove_leftovers, write_atomic, write_json
 from unswayed.core.printable import printable
 from unswayed.report import audit, charts, numbers, summary
 from unswayed.report.comparison import report_of_comparison
@@ -65,6 +65,8 @@ def write_comparison(folder: Path, comparison: Comparison) -> Path:
     from unswayed.evals.compare.comparison import to_json as comparison_json
 
     page = page_of(report_of_comparison(comparison), "compare.json")
+    for name in ("compare.json", "compare.html"):
+        remove_leftovers(folder / name)
     write_json(folder / "compare.json", comparison_json(comparison))
     write_atomic(folder / "compare.html", page)
     return folder / "compare.html"
@@ -95,6 +97,11 @@ def audit_page(content: Mapping[str, Any]) -> str:
             folded=not hidden and not content["given"]["show_sensitive"],
         )
     )
+
+
+def sweep_page(content: Mapping[str, Any]) -> str:
+    """Return the page of a sweep, from what its `report.json` holds; equal contents give equal bytes."""
+    return _environment(REPORT).get_template("sweep.html.j2").render(sweep=content)
 
 
 def _drawings(report: Report) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any
 from unswayed.core.cache_root import cache_root
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_file, hash_files
+from unswayed.core.suggest import no_such
 from unswayed.core.tables import read_table
 from unswayed.sources.download import download
 from unswayed.sources.source import Source, how_to_get
@@ -48,7 +49,9 @@ def source(name: str) -> Source:
     ends = [one for one in sources() if one.name.endswith(f"/{name}")]
     if name in known or len(ends) == 1:
         return known.get(name) or ends[0]
-    raise ConfigError(f"no data source {name!r}; there are {', '.join(one.name for one in ends or sources())}")
+    if ends:
+        raise ConfigError(f"data source {name!r} may be {' or '.join(one.name for one in ends)}; give the whole name")
+    raise ConfigError(no_such("data source", name, [one.name for one in sources()]))
 
 
 def offline() -> bool:

@@ -50,6 +50,18 @@ class Clusters:
         """Equal clusters that would leave as many degrees of freedom."""
         return self.freedom + 1
 
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom of a difference whose variance rests on the clusters that differ: no more than they leave.
+
+        Where `size` counts each cluster once, it allows for that already.
+        """
+        return self.freedom if self._barely_moved else min(self.freedom, self.moved - 1)
+
+    @property
+    def _barely_moved(self) -> bool:
+        return self.moved < min(MOVED, self.effective / 2)
+
     def size(self, independent: float, *, capped: bool) -> float:
         """Return how many independent samples carry this information (Korn and Graubard 1998).
 
@@ -61,7 +73,7 @@ class Clusters:
             return self.effective  # equal answers are what clusters would give: each counts once
         size = self.n * independent / self.variance
         size = min(size, float(self.n)) if capped else size
-        return size if self.moved >= min(MOVED, self.effective / 2) else min(size, self.effective)
+        return min(size, self.effective) if self._barely_moved else size
 
 
 def totals(values: Floats, groups: Sequence[str]) -> tuple[Floats, Floats]:

@@ -161,7 +161,7 @@ def paired(differences: Sequence[float] | Floats, groups: Sequence[str]) -> Pair
     spread = max(rise + fall - mean**2, 0.0)
     single = binary and found.count == n
     size = float(n) if single else found.size(spread / n, capped=binary)
-    freedom = math.inf if single else found.freedom
+    freedom = math.inf if single else found.degrees
     error = scale * math.sqrt(spread / size)
     return Pairs(n, found.count, found.effective, mean * scale, rise, fall, size, freedom, error, binary, scale)
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, Interrupted, UnswayedError
-from unswayed.core.files import append_jsonl, locked, read_jsonl
+from unswayed.core.files import append_jsonl, locked, read_json, read_jsonl
 from unswayed.core.hashing import hash_json
 from unswayed.core.progress import Progress
 from unswayed.core.signals import stop_signals
@@ -53,6 +53,21 @@ class Run:
     adapter: Path
     steps: int
     recipe: Recipe
+
+    @classmethod
+    def load(cls, path: Path | str) -> Run:
+        """Return the finished run in a folder.
+
+        Raises:
+            ConfigError: there is none, or it is not finished.
+            DataError: a file of it is damaged.
+        """
+        folder = Path(path)
+        adapter, done = folder / "adapter", folder / "DONE.json"
+        if not (done.exists() and adapter.is_dir()):
+            raise ConfigError(f"{folder}: no finished run here; `unswayed runs list` shows what there is")
+        recipe = Recipe.from_dict(read_json(folder / "recipe.json"), where=str(folder / "recipe.json"))
+        return cls(folder, adapter, int(read_json(done).get("steps", 0)), recipe)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return one row a step."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from unswayed.chat.render import Chat
 from unswayed.config.recipe import Recipe, TrainConfig
 from unswayed.core.errors import ConfigError, DataError
 from unswayed.core.hashing import hash_json, hash_tokenizer, model_identity
+from unswayed.core.jsonl import loads
 from unswayed.core.plugins import used
 from unswayed.core.seeding import rng
 from unswayed.core.types import PromptPair, TokenizedPair
@@ -25,6 +25,7 @@ from unswayed.data.sides import require_sides, side_warnings
 from unswayed.engine.configured import capabilities_of
 from unswayed.methods import Method, Tokens, build
 from unswayed.models import ModelSource, load_chat, resolve
+from unswayed.models.adapter import check_base, own_template, read_adapter
 from unswayed.training import token_cache as tokencache
 from unswayed.training.token_cache import Rendered
 from unswayed.training.trackers import check_trackers
@@ -115,10 +116,10 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
             + ", and ".join(method.needs[need] for need in missing)
         )
     given = recipe.method.trains_on_targets
-    path, pairs = read_data(recipe.data, need_teacher=not given)
+    path, pairs = read_data(recipe.data, recipe.seed, need_teacher=not given)
     anchor_path = None if recipe.data.anchors is None else locate_data(recipe.data.anchors)
     anchors = [] if anchor_path is None else _read_anchors(recipe, anchor_path, pairs)
-    if not given:
+    if not given and recipe.data.one_side is None:
         require_sides(path, pairs)
         for warning in side_warnings(pairs):
             log.warning(warning)
@@ -128,8 +129,15 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
     for name in evaluation_only:
         log.warning("%s is for evaluation only; the recipe allows training on it, and the run records that", name)
     source, chat = load_chat(
-        recipe.model.id, revision=recipe.model.revision, **recipe.chat.model_dump(), trust_remote_code=trust_remote_code
+        recipe.model.id,
+        adapter=recipe.model.adapter,
+        revision=recipe.model.revision,
+        **recipe.chat.model_dump(),
+        trust_remote_code=trust_remote_code,
     )
+    identity = model_identity(source.path, source.revision)
+    for folder in adapters_of(recipe):
+        check_base(read_adapter(folder), source, identity)
     check_teacher(recipe, source, chat, same_shape="hidden" in method.needs)
     rows, longest = [*pairs, *anchors], recipe.sampling.max_new_tokens
     rendered = tokencache.obtain(
@@ -148,7 +156,7 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
         chat=chat,
         method=method,
         pairs=tuple(tokenized),
-        model_identity=model_identity(source.path, source.revision),
+        model_identity=identity,
         data_sha256=hash_data(path, recipe.data.columns),
         steps=count_steps(recipe.train, len(pairs)),
         anchors=tuple(held),
@@ -156,6 +164,12 @@ def prepare(recipe: Recipe, *, trust_remote_code: bool = False) -> Prepared:
         evaluation_only=evaluation_only,
         plugins=used([type(recipe.method), type(method)]),
     )
+
+
+def adapters_of(recipe: Recipe) -> list[str]:
+    """Return the adapter folders that a run loads: where the student starts, and the teacher's."""
+    kind, _, where = recipe.method.teacher.partition(":")
+    return [folder for folder in (recipe.model.adapter, where if kind == "adapter" else None) if folder]
 
 
 def count_steps(train: TrainConfig, pairs: int) -> int:
@@ -175,6 +189,10 @@ def check_teacher(recipe: Recipe, source: ModelSource, chat: Chat, *, same_shape
         ConfigError: another tokenizer, or other layers.
     """
     kind, _, where = recipe.method.teacher.partition(":")
+    if kind == "adapter":
+        given = read_adapter(recipe.model.adapter).template if recipe.model.adapter else None
+        if read_adapter(where).template not in {None, given or own_template(source.path)}:
+            log.warning("%s has a chat template of its own; it is not used, the teacher reads the student's", where)
     if kind != "model":
         return
     teacher = resolve(where)
@@ -192,7 +210,7 @@ def check_teacher(recipe: Recipe, source: ModelSource, chat: Chat, *, same_shape
 
 
 def _shape(folder: Path) -> tuple[object, object]:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = loads((folder / "config.json").read_text(encoding="utf-8"))
     config = config.get("text_config", config)
     return config.get("num_hidden_layers"), config.get("hidden_size")
 

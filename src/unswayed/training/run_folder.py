@@ -1,5 +1,6 @@
 """Keep the run folder: what the run is, how far it is, how it ended.
 
+RUN.json       that this is a run's folder; written first
 recipe.json    every field, defaults filled in            DONE.json     it reached its last step
 data.json      hash of the pairs and of their tokens      FAILED.json   why it stopped, and what to do
                (and sets for evaluation only in them)     probes.jsonl  what was looked at during training
@@ -13,8 +14,8 @@ checkpoints/   see `unswayed.training.checkpoint`                  adapter/     
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import platform
 from collections.abc import Mapping
 from importlib import metadata
@@ -24,9 +25,19 @@ from typing import Any, Literal
 from unswayed._version import __version__
 from unswayed.config.recipe import Recipe
 from unswayed.core.errors import CheckpointError, ConfigError, DataError
-from unswayed.core.files import read_jsonl, remove_entries, remove_temporary, rewrite_jsonl, write_json, write_jsonl
+from unswayed.core.files import (
+    read_json,
+    read_jsonl,
+    remove_entry,
+    remove_temporary,
+    rewrite_jsonl,
+    write_json,
+    write_jsonl,
+)
+from unswayed.core.hashing import changed_data
 from unswayed.core.launcher import world_size
 from unswayed.training.checkpoint import Checkpoint, list_checkpoints
+from unswayed.training.export import adapter_files
 from unswayed.training.prepare import Prepared, count_steps
 
 log = logging.getLogger(__name__)
@@ -34,6 +45,15 @@ ALLOWED = "evaluation_only"
 PLUGINS = "plugins.json"
 PREDICTIONS = "predictions.jsonl"
 """Beside the runs: the seals of predictions, one a line. A run copies those that are there when it begins."""
+MARKER = "RUN.json"
+RECIPE = "recipe.json"
+# What a run writes into its folder, and so all that --fresh deletes; the recipe first, so that a kill in between
+# leaves no recipe beside files that are gone.
+WRITTEN = (
+    RECIPE, "DONE.json", "FAILED.json", "SAVED.json", "model.json", "data.json", PLUGINS, "env.json", "metrics.jsonl",
+    "probes.jsonl", PREDICTIONS, "checkpoints", "rollouts", "adapter",
+)  # fmt: skip
+AGAIN = "restore it, or start over with --fresh"
 LENGTH = ("train.steps", "train.epochs")
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
@@ -56,13 +76,14 @@ class RunState:
 
         Raises:
             ConfigError: it holds a run and neither `resume` nor `fresh` was asked for, it holds none and `resume` was,
-                or a science field differs.
+                a science field differs, or what lies there was not written by a run.
             DataError: the pairs are not those the run began with.
             CheckpointError: the model, its tokenizer or its stop tokens are not those the run began with.
         """
+        self._check_foreign(fresh=fresh)
         if fresh:
             return
-        begun = (self.path / "recipe.json").exists()
+        begun = (self.path / RECIPE).exists()
         if not begun and list_checkpoints(self.path):
             raise ConfigError(
                 f"{self.path} holds checkpoints but no recipe.json that says of what; put it back, start over with "
@@ -85,12 +106,14 @@ class RunState:
     def begin(self, *, resume: bool | Literal["auto"], fresh: bool) -> None:
         """Take the folder for this run; fails as `check` does."""
         self.check(resume=resume, fresh=fresh)
-        remove_temporary(self.path)
-        remove_temporary(self.path / "checkpoints")
-        remove_temporary(self.path / "rollouts")
-        if fresh:
-            remove_entries(self.path, "*", keep="LOCK")
-        if (self.path / "recipe.json").exists():
+        if not (self.path / MARKER).exists():
+            write_json(self.path / MARKER, {"unswayed": __version__})
+        remove_temporary(self.path, *WRITTEN)
+        remove_temporary(self.path / "checkpoints", "[0-9]*")
+        remove_temporary(self.path / "rollouts", "step-*.jsonl")
+        if fresh or not (self.path / RECIPE).exists():  # the latter: a start, or a --fresh, that was cut off
+            self._remove()
+        if (self.path / RECIPE).exists():
             (self.path / "FAILED.json").unlink(missing_ok=True)
             if self._steps_before() != self.prepared.steps:
                 write_json(self.path / "recipe.json", self.prepared.recipe.to_dict())
@@ -107,6 +130,25 @@ class RunState:
                 write_jsonl(self.path / PREDICTIONS, sealed)
             # Last: a folder with a recipe.json has all the others.
             write_json(self.path / "recipe.json", self.prepared.recipe.to_dict())
+
+    def _check_foreign(self, *, fresh: bool) -> None:
+        """Refuse a folder without a marker in which other files stand where a run would write or delete."""
+        if (self.path / MARKER).exists() or not self.path.exists():
+            return
+        there = sorted(set(os.listdir(self.path)) - {"LOCK"})
+        foreign = there if fresh else [name for name in there if name in WRITTEN]
+        if foreign:
+            raise ConfigError(
+                f"{self.path} holds {', '.join(foreign[:5])}{', …' if foreign[5:] else ''}, and no {MARKER} says that "
+                "a run wrote that; nothing was changed. Choose another name or save.dir, or move it away"
+            )
+
+    def _remove(self) -> None:
+        """Delete what a run wrote, and nothing else."""
+        for name in WRITTEN:
+            remove_entry(self.path / name)
+        for events in (self.path / self.prepared.recipe.log.project).rglob("events.out.tfevents.*"):
+            events.unlink()
 
     def info(self) -> dict[str, Any]:
         """Return what a checkpoint records of the run that it belongs to."""
@@ -157,7 +199,7 @@ class RunState:
         file = self.path / "model.json"
         if not file.exists():
             return
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before = read_json(file, AGAIN)
         changed = [key for key, value in self.model_identity.items() if before.get(key) != value]
         if changed:
             lines = [f"  {key}: was {before.get(key)}, now {self.model_identity[key]}" for key in changed]
@@ -192,7 +234,7 @@ class RunState:
         steps = [0]
         for name, key in (("SAVED.json", "step"), ("DONE.json", "steps")):
             if (self.path / name).exists():
-                steps.append(json.loads((self.path / name).read_text(encoding="utf-8"))[key])
+                steps.append(int(read_json(self.path / name, AGAIN).get(key, 0)))
         return max(steps)
 
     def saved(self, step: int) -> None:
@@ -202,7 +244,7 @@ class RunState:
 
     def done(self, steps: int) -> None:
         """Record that the run reached its end."""
-        write_json(self.path / "DONE.json", {"steps": steps})
+        write_json(self.path / "DONE.json", {"steps": steps, "adapter": adapter_files(self.path)})
 
     def failed(self, error: Exception) -> None:
         """Record why the run stopped; the error itself is what the user sees, so a full disk here changes nothing."""
@@ -226,7 +268,7 @@ class RunState:
                 + "\nundo the change, or choose another name"
             )
         file = self.path / PLUGINS
-        plugins = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        plugins = read_json(file, AGAIN) if file.exists() else {}
         if plugins != self.prepared.plugins:
             names = sorted(plugins.keys() | self.prepared.plugins.keys())
             other = [name for name in names if plugins.get(name) != self.prepared.plugins.get(name)]
@@ -234,17 +276,17 @@ class RunState:
                 f"{self.path}: the plug-in {', '.join(other)} is not the one that this run began with; import the same "
                 "modules, unchanged, or choose another name"
             )
-        data = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        data = read_json(self.path / "data.json", AGAIN)
         data.pop(ALLOWED, None)  # recognised by what lies on this machine; the bytes are what must be the same
         if data != self.prepared.data_identity:
             raise DataError(
-                f"{self.prepared.recipe.data.train} is not what the run in {self.path} began with "
-                f"(SHA-256 was {data['sha256']}, now {self.prepared.data_sha256}); restore it, or choose another name"
+                changed_data(
+                    self.prepared.recipe.data.train, f"the run in {self.path}", data, self.prepared.data_identity
+                )
             )
 
     def _recipe_before(self) -> Recipe:
-        file = self.path / "recipe.json"
-        return Recipe.from_dict(json.loads(file.read_text(encoding="utf-8")), where=str(file))
+        return Recipe.from_dict(read_json(self.path / RECIPE, AGAIN), where=str(self.path / RECIPE))
 
     def _steps_before(self) -> int:
         return count_steps(self._recipe_before().train, len(self.prepared.pairs))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from unswayed.audit.formats.lm_eval import WRONG
-from unswayed.audit.reply import OUTCOMES, Outcome, Reply, messages_of, text_of
+from unswayed.audit.reply import Reply, messages_of, text_of
 from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.types import OUTCOMES, Outcome
 
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5}
 _CUT = {"max_tokens", "model_length"}

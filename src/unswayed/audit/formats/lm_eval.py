@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from unswayed.audit.reply import Outcome, Reply, messages_of
+from unswayed.audit.reply import Reply, messages_of
+from unswayed.core.jsonl import loads
+from unswayed.core.types import Outcome
 
 WRONG = "wrong answer"
 
@@ -68,7 +69,7 @@ def _prompt(argument: Any) -> Any:
     text = argument[0] if isinstance(argument, list) and argument else argument
     if isinstance(text, str) and text.startswith('[{"role"'):
         try:
-            return json.loads(text)
+            return loads(text)
         except ValueError:
             return text
     return text

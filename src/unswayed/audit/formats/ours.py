@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unswayed.audit.reply import Outcome, Reply
-from unswayed.core.types import NO_ANSWER, REFUSED
+from unswayed.audit.reply import Reply
+from unswayed.core.types import NO_ANSWER, REFUSED, Outcome
 from unswayed.evals.metrics import metric
 from unswayed.evals.records import Record
 from unswayed.evals.results import Result, evaluations
@@ -64,6 +64,10 @@ def _replies(result: Result, name: str) -> list[Reply]:
 
 
 def _outcome(record: Record, value: float | None, worse: float) -> tuple[Outcome | None, str]:
+    if record.finish == "failed":
+        return None, str(record.reason)
+    if record.outcome is not None and worse == 1.0 and value in {None, float(record.outcome == "trait")}:
+        return record.outcome, record.reason or "the suite"
     if value is None:
         broken = record.reason in _OURS or record.broken
         reason = str(record.reason or "its twin is unscored")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from unswayed.audit.reply import BEHAVIOUR, OUTCOMES, Reply, messages_of, text_of
+from unswayed.audit.reply import BEHAVIOUR, Reply, messages_of, text_of
 from unswayed.core.jsonl import kind
+from unswayed.core.types import OUTCOMES
 
 COMPLETIONS = ("completion", "response", "output", "reply")
 READ_BY_RULES = ("target", "options", "wrong", "hinted", "question", "meta")
@@ -32,7 +33,7 @@ def read(row: Mapping[str, Any]) -> list[Reply] | str:
     if problem := _problem(row, text, name):
         return problem
     given = "outcome" in row
-    lost = text is None and not given
+    lost = (text is None or row.get("finish") == "failed") and not given
     return [
         Reply(
             id=str(row["id"]),

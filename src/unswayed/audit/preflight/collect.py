@@ -62,7 +62,13 @@ def about(operator: Operator, shown: Behaviour, placed: Sequence[Placed], settin
         [[name, sample.id, [[m.role, m.content] for m in sample.messages]] for name, _, sample in placed]
     )
     return {
-        "operator": {"name": operator.name, "k": operator.k, "temperature": operator.temperature, **operator.identity},
+        "operator": {
+            "name": operator.name,
+            "k": operator.k,
+            "temperature": operator.temperature,
+            "on_policy": operator.on_policy,
+            **operator.identity,
+        },
         "behaviour": {**shown.identity, "name": shown.suite.name, "description": shown.metric.description},
         "prompts": {**counts, "sha256": prompts},
         "settings": settings,

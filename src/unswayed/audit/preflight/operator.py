@@ -60,6 +60,7 @@ class Operator(Protocol):
         k: candidates of which the best is chosen; None where nothing is chosen from a pool.
         temperature: of the candidates; None where decoders differ.
         lowest: the lowest score is chosen.
+        on_policy: candidates are draws of the policy itself from its whole distribution, on the same prompt.
         identity: everything that decides the labels, as plain JSON.
     """
 
@@ -68,6 +69,7 @@ class Operator(Protocol):
     k: int | None
     temperature: float | None
     lowest: bool
+    on_policy: bool
     identity: dict[str, Any]
 
     def label(self, pairs: Sequence[PromptPair]) -> list[Labelling]:
@@ -86,6 +88,8 @@ class ByLabeller:
         self.k = pooled.k if pooled else None
         self.temperature = pooled.temperature if pooled else None
         self.lowest = isinstance(config, AntiOracleConfig)
+        whole = pooled is not None and (pooled.temperature, pooled.top_p, pooled.top_k) == (1.0, 1.0, 0)
+        self.on_policy = whole or self.name == "self_distillation"
         self.config = config.model_copy(update={"k": max(pool, pooled.k)}) if pooled else config
         self.replicates = 1 if pooled or self.name in FIXED else pool
         self.identity = {"labels": recipe.science(), "models": identities, "pool": pool}
@@ -101,7 +105,7 @@ class ByLabeller:
 class ByTeacher:
     """The replies of a training recipe's frozen teacher on the clean side, `pool` for each prompt; none is chosen."""
 
-    lowest = False
+    lowest = on_policy = False
 
     def __init__(self, recipe: Recipe, policy: TextPolicy, teacher: TextPolicy, pool: int) -> None:
         sampling = recipe.sampling

@@ -51,13 +51,16 @@ def predict(
     operator = about["operator"]
     rule = Rule(operator["k"], -1.0 if operator["name"] == "anti_oracle" else 1.0)
     judged = _decomposed(own, rule, "before", seed)
-    whole = _decomposed(own, rule, "draws", seed)
+    # Candidates that are the model's own whole policy are compared with themselves: their proposal is nothing, exactly,
+    # and two sets of draws would only differ by chance.
+    whole_policy = "candidates" if operator["on_policy"] else "draws"
+    whole = _decomposed(own, rule, whole_policy, seed)
     shift, se, interval = _shift(whole)
     family = str(about["behaviour"]["name"])
     found = library.forecast(family, shift, se, known)
     verdict = found.verdict(eps)
     parts = {"proposal": whole.terms["drift"], "selection": whole.terms["selection"], "filter": whole.terms["filter"]}
-    levers = _levers(own, rule, seed)
+    levers = _levers(own, rule, whole_policy)
     best = min(levers, key=lambda name: abs(levers[name]), default="")
     prompts = len(whole.train.ids)
     return {
@@ -106,27 +109,27 @@ def _shift(made: Decomposition) -> tuple[float, float, tuple[float, float]]:
     return term.estimate, (high - low) / 3.92, (low, high)
 
 
-def _levers(rows: Sequence[Row], rule: Rule, seed: int) -> dict[str, float]:
+def _levers(rows: Sequence[Row], rule: Rule, before: str) -> dict[str, float]:
     """Return the label shift under other settings of the labeller, from the same pool."""
-    whole = _rates(rows, rule)
+    whole = _rates(rows, rule, before)
     found: dict[str, float] = {}
     if rule.k is not None and rule.k > 1:
-        found["k = 1"] = _rates(rows, Rule(1, rule.sign))["label_shift"]
+        found["k = 1"] = _rates(rows, Rule(1, rule.sign), before)["label_shift"]
         if any(one["logprob"] is not None for row in rows for one in row["candidates"]):
-            found["choose by log-probability"] = _rates(rows, Rule(rule.k, 1.0, "logprob"))["label_shift"]
+            found["choose by log-probability"] = _rates(rows, Rule(rule.k, 1.0, "logprob"), before)["label_shift"]
     if any(one is None for row in rows for one in row["labels"]):
-        found["no filter"] = _rates(rows, Rule(rule.k, rule.sign, filtered=False))["label_shift"]
+        found["no filter"] = _rates(rows, Rule(rule.k, rule.sign, filtered=False), before)["label_shift"]
     if abs(whole["proposal"]) > 1e-12:
         found["temperature = 1, whole distribution"] = whole["label_shift"] - whole["proposal"]
     return found
 
 
-def _rates(rows: Sequence[Row], rule: Rule) -> dict[str, float]:
-    values = pools.training(rows, rule, "draws").values
+def _rates(rows: Sequence[Row], rule: Rule, before: str) -> dict[str, float]:
+    values = pools.training(rows, rule, before).values
     kept = values["kept"].sum()
     label = float(values["label"].sum() / kept) if kept else float(values["chosen"].mean())
-    before, candidates = float(values["before"].mean()), float(values["candidates"].mean())
-    return {"label_shift": label - before, "proposal": candidates - before}
+    start, candidates = float(values["before"].mean()), float(values["candidates"].mean())
+    return {"label_shift": label - start, "proposal": candidates - start}
 
 
 def _selection(rows: Sequence[Row], rule: Rule, seed: int) -> dict[str, Any] | None:

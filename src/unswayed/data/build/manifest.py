@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from unswayed.core.jsonl import loads
 from unswayed.data.split import PARTS
 
 SCHEMA = 1
@@ -23,7 +23,7 @@ def manifest_of(path: Path) -> Path:
 def manifest_sources(path: Path) -> list[Any]:
     """Return the sources that a manifest lists; none where it cannot be read, which `unswayed data check` reports."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return []
     listed = manifest.get("sources", ()) if isinstance(manifest, dict) else ()

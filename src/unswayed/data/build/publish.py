@@ -1,4 +1,4 @@
-"""Write the parts of a set of pairs, and last the manifest that vouches for them."""
+"""Write the parts of a set of pairs, and last the manifest with their hashes."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from unswayed.config.document import explain, read_toml
 from unswayed.core.errors import ConfigError
+from unswayed.core.suggest import no_such
 from unswayed.core.tables import NO_NAMES
 from unswayed.data.build.framing import FramingSpec
 from unswayed.data.build.hints import HintSpec
@@ -33,11 +34,11 @@ def load_spec(path: Path) -> Spec:
     table, known = read_toml(path, "spec"), kinds()
     kind = table.get("kind", DEFAULT)
     if not isinstance(kind, str) or kind not in known:
-        raise ConfigError(f"{path}: kind: no kind {kind!r}; there are {', '.join(known)}")
+        raise ConfigError(f"{path}: kind: {no_such('kind', str(kind), known)}")
     try:
         return known[kind].model_validate(table)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {explain(error)}") from error
+        raise ConfigError(f"{path}: {explain(error, known[kind])}") from error
 
 
 def build_files(

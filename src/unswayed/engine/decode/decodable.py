@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import math
 from typing import Any
 
 import torch
 from torch import nn
 
 from unswayed.core.errors import ConfigError
+from unswayed.engine.forward import check_reach
 
 _INPUTS = {"input_ids", "attention_mask", "position_ids", "past_key_values", "use_cache"}
 
@@ -35,6 +35,7 @@ def attention_windows(backbone: nn.Module, columns: int) -> dict[str, int | None
             "give the body of a decoder-only transformer without its head, e.g. model.model"
         )
     name = f"{type(backbone).__name__} ({config.model_type})"
+    config = config.get_text_config()
     if config._attn_implementation not in {"sdpa", "eager"}:
         raise ConfigError(
             f"{name} uses attention {config._attn_implementation!r}, whose masks this decode loop does not make: "
@@ -44,12 +45,7 @@ def attention_windows(backbone: nn.Module, columns: int) -> dict[str, int | None
         raise ConfigError(f"{name} does not attend causally: it cannot be decoded token by token")
     if getattr(config, "num_kv_shared_layers", 0):
         raise ConfigError(f"{name} shares keys and values between layers, which this decode loop does not support")
-    reach = _steady_positions(config)
-    if columns > reach:
-        raise ConfigError(
-            f"{name} changes its rotary frequencies beyond {reach} tokens, for every row of the batch at once; the "
-            f"longest prompt and its completion come to {columns}: shorten the prompts or lower max_new_tokens"
-        )
+    check_reach(backbone, columns)
     window: int | None = getattr(config, "sliding_window", None)
     kinds = set(getattr(config, "layer_types", None) or (["sliding_attention"] if window else ["full_attention"]))
     if kinds - {"full_attention", "sliding_attention"}:
@@ -58,18 +54,6 @@ def attention_windows(backbone: nn.Module, columns: int) -> dict[str, int | None
             "this decode loop runs full and sliding attention only"
         )
     return {kind: window if kind == "sliding_attention" else None for kind in sorted(kinds)}
-
-
-def _steady_positions(config: Any) -> float:
-    """Return the length up to which rotary frequencies do not depend on the longest row of the batch."""
-    rotary = getattr(config, "rope_parameters", None) or {}
-    reach = math.inf
-    for parameters in (rotary, *(value for value in rotary.values() if isinstance(value, dict))):
-        kind = parameters.get("rope_type") or ""
-        if kind == "longrope" or "dynamic" in kind:
-            original = parameters.get("original_max_position_embeddings") or config.max_position_embeddings
-            reach = min(reach, original)
-    return reach
 
 
 def kv_bytes(config: Any, dtype: torch.dtype) -> int:

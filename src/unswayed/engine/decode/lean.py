@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from peft.tuners.lora.layer import Linear as LoraLinear
+from peft.tuners.lora.layer import ParamWrapper
 from torch import Tensor, nn
 
 from unswayed.engine.lora import fused
@@ -38,7 +39,12 @@ def lean_linears(*roots: nn.Module) -> Iterator[None]:
     The active adapters are read once, on entering.
     """
     replaced: dict[nn.Module, Forward] = {}
-    for module in (module for root in roots for module in root.modules()):
+    every = [module for root in roots for module in root.modules()]
+    # PEFT changes the weight of what lies in such a wrapper while it runs.
+    changing = {inner for module in every if isinstance(module, ParamWrapper) for inner in module.modules()}
+    for module in every:
+        if module in changing:
+            continue
         forward = _forward(module) if "forward" not in vars(module) or fused(module) else None
         if forward is not None:
             replaced[module] = forward

@@ -13,18 +13,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from unswayed.core.errors import ConfigError, NotFiniteError
 from unswayed.engine.batching import pad
 from unswayed.engine.decode.decodable import attention_windows
 from unswayed.engine.forward import completion_hidden
-from unswayed.engine.logits import logit_rule
+from unswayed.engine.logits import LogitRule, logit_rule
 from unswayed.losses.likelihood import token_logprobs
 
 BATCH_TOKENS = {"cpu": 2048}
 BATCH_TOKENS_ELSEWHERE = 16384
 """Tokens in memory at once, padding and repeated prompts included."""
+HEAD_ROWS = 256
 
 Rows = Sequence[Sequence[int]]
 
@@ -44,7 +46,7 @@ def continuation_logprobs(
 
     Args:
         backbone: the transformer body, in eval mode.
-        head: output embedding, with `weight` [V, D] and `bias` [V] or None.
+        head: output embedding, hidden states to logits.
         prompts: token ids, none empty.
         continuations: for each prompt its continuations as token ids, none empty.
         vocab_size: ids from here on do not exist; the policy is normalised without them.
@@ -56,7 +58,7 @@ def continuation_logprobs(
             whose logits are not known.
         NotFiniteError: a log-probability is NaN or infinite; names prompt and continuation.
     """
-    _check(prompts, continuations, vocab_size or head.weight.shape[0])
+    _check(prompts, continuations, vocab_size or backbone.config.get_text_config().vocab_size)
     if not prompts:
         return []
     columns = max(map(len, prompts)) + max(len(ids) for own in continuations for ids in own)
@@ -78,14 +80,7 @@ def continuation_logprobs(
         else:
             hidden_ND = completion_hidden(backbone, [own[owner] for owner in owners], flat, share_prefix=False)
         ids_N = torch.tensor([id_ for ids in flat for id_ in ids], device=hidden_ND.device)
-        logprob_N = token_logprobs(
-            rule.scaled(hidden_ND),
-            head.weight,
-            ids_N,
-            head_bias=rule.scaled(head.bias),
-            vocab=vocab_size,
-            softcap=rule.softcap,
-        )
+        logprob_N = _logprobs(head, rule, hidden_ND, ids_N, vocab_size)
         parts = torch.split(logprob_N.double(), [len(ids) for ids in flat])
         sums = iter([float(part.sum()) for part in parts])
         for index in batch:
@@ -97,6 +92,22 @@ def continuation_logprobs(
                         f"(NaN or overflow in {hidden_ND.dtype}); nothing was kept of this call"
                     )
     return [results[index] for index in range(len(prompts))]
+
+
+def _logprobs(head: Any, rule: LogitRule, hidden_ND: torch.Tensor, ids_N: torch.Tensor, vocab: int | None) -> Any:
+    """Return the log-probability of each token, in nats."""
+    if type(head) is nn.Linear:
+        bias_V = rule.scaled(head.bias)
+        return token_logprobs(
+            rule.scaled(hidden_ND), head.weight, ids_N, head_bias=bias_V, vocab=vocab, softcap=rule.softcap
+        )
+    # A head with an adapter is more than its weight.
+    parts = []
+    for hidden_CD, ids_C in zip(torch.split(hidden_ND, HEAD_ROWS), torch.split(ids_N, HEAD_ROWS), strict=True):
+        logits_CV = rule.apply(head(hidden_CD)[:, :vocab])
+        logits_CV = logits_CV.to(torch.promote_types(logits_CV.dtype, torch.float32))
+        parts.append(logits_CV.gather(1, ids_C[:, None])[:, 0] - logits_CV.logsumexp(-1))
+    return torch.cat(parts)
 
 
 def _behind_prompts(backbone: Any, prompts: Rows, owners: Sequence[int], flat: Rows) -> torch.Tensor:

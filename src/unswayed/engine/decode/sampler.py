@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,7 @@ def sample(
     stop_ids: frozenset[int],
     vocab_size: int | None = None,
     batch_rows: int | None = None,
+    lean: bool = True,
 ) -> list[list[Draw]]:
     """Draw `params.n` completions for each prompt.
 
@@ -81,6 +82,7 @@ def sample(
         vocab_size: ids at or above it do not exist: they are not sampled and the policy is normalised without them, for
             models whose embeddings are padded.
         batch_rows: rows decoded at once; from the free memory where not given.
+        lean: replace linear layers by leaner ones for the duration; changes rounding only.
 
     Returns:
         For each prompt, in the given order, one `Draw` for each of its seeds.
@@ -94,7 +96,7 @@ def sample(
         raise ConfigError(f"batch_rows = {batch_rows}: give at least 1, or leave it out")
     columns = max(map(len, prompts), default=0) + params.max_new_tokens
     windows = attention_windows(backbone, columns)
-    config: Any = backbone.config
+    config: Any = backbone.config.get_text_config()  # type: ignore[operator,union-attr]
     rule = logit_rule(config)
     _check_inputs(prompts, seeds, params.n, config.vocab_size)
     if not prompts:
@@ -106,7 +108,7 @@ def sample(
         for index, (prompt, own) in enumerate(zip(prompts, seeds, strict=True))
         for rollout, seed in enumerate(own)
     ]
-    with torch.no_grad(), _eval_mode(backbone, head), lean_linears(backbone, head):
+    with torch.no_grad(), _eval_mode(backbone, head), lean_linears(backbone, head) if lean else nullcontext():
         decoder = _Decoder(backbone, head, params, stop_ids, vocab_size, windows, rule)
         decoder.run(rows, SlotCache(min(slots, len(rows)), columns))
     draws: list[list[Draw]] = [[] for _ in prompts]
@@ -244,7 +246,7 @@ class _Decoder:
         if self.params.temperature:
             draws = torch.tensor([row.uniforms[len(row.ids)] for row in new], dtype=torch.float64, device=self.device)
         ids_B, logprobs_B = choose(logits, draws, self.params)
-        ids, logprobs = ids_B.tolist(), logprobs_B.tolist()
+        ids, logprobs = _read(ids_B, logprobs_B)
         if self.params.temperature not in {0, 1}:
             tempered_B = tempered_logprobs(logits, ids_B, self.params.temperature)
             for row, tempered in zip(new, tempered_B.tolist(), strict=True):
@@ -305,6 +307,14 @@ def _check_inputs(prompts: Sequence[Sequence[int]], seeds: Sequence[Sequence[int
             )
         if len(own) != n:
             raise ConfigError(f"prompt {index} has {len(own)} seeds and n = {n}: give one seed for each completion")
+
+
+def _read(ids_B: Tensor, logprobs_B: Tensor) -> tuple[list[int], list[float]]:
+    """Return both on the host with one synchronisation: float64 holds every id and every float32 exactly."""
+    if ids_B.device.type == "mps":  # has no float64
+        return ids_B.tolist(), logprobs_B.tolist()
+    ids, logprobs = torch.stack((ids_B.double(), logprobs_B.double())).tolist()
+    return [int(token) for token in ids], logprobs
 
 
 @contextmanager

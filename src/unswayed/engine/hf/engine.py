@@ -5,7 +5,7 @@ Student and teacher share the frozen base weights and differ in which adapter is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +20,16 @@ from unswayed.core.seeding import seed_at
 from unswayed.core.signals import stop_signals
 from unswayed.core.types import PairedBatch, PolicyRef, Rollout, SamplingParams
 from unswayed.engine.base import Loss, Role, Scored, Sums, View
-from unswayed.engine.batching import Side, micro_batches
+from unswayed.engine.batching import micro_batches
 from unswayed.engine.decode.loglikelihood import continuation_logprobs
 from unswayed.engine.decode.sampler import sample as sample_ids
-from unswayed.engine.forward import completion_hidden, completion_layers, packable
+from unswayed.engine.forward import backbone, completion_hidden, completion_layers, packable
 from unswayed.engine.hf.adapters import STUDENT, active_adapter, adapter_layers, check_separable, write_adapter_config
 from unswayed.engine.hf.fingerprint import fingerprint
 from unswayed.engine.logits import logit_rule
-from unswayed.engine.lora import fuse
+from unswayed.engine.proof import check_head, prove
+from unswayed.engine.recompute import recomputed
+from unswayed.engine.ways import Ways
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 ADAPTER_FILE = "adapter_model.safetensors"
@@ -57,7 +59,6 @@ class HFEngine:
         seed: the run's seed; addresses dropout.
         share_prefix: compute what rows begin with once, and pad nothing, where the model allows it (exact; see
             `engine.packing`).
-        padding: the side on which short rows are filled up elsewhere; changes rounding only.
     """
 
     def __init__(
@@ -73,7 +74,6 @@ class HFEngine:
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         share_prefix: bool = True,
-        padding: Side = "right",
     ) -> None:
         check_separable(model)
         self.model = model
@@ -84,11 +84,10 @@ class HFEngine:
         self.seed = seed
         self.micro_batch = micro_batch
         self.layers = adapter_layers(model)
-        fuse(self.layers)
         self.trainable: dict[str, torch.nn.Parameter] = {
             name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
         }
-        if not self.trainable or not all(f".{STUDENT}." in name for name in self.trainable):
+        if not self.trainable or not all(STUDENT in name.split(".") for name in self.trainable):
             raise ConfigError(
                 "only the student's adapter may be trainable; trainable weights are: "
                 + (", ".join(sorted(self.trainable)[:5]) or "none")
@@ -98,10 +97,11 @@ class HFEngine:
         )
         self.version = 0
         self.share_prefix = share_prefix
-        self.padding: Side = padding
+        self.recomputed = recomputed(self.body)
         self.dropout = any(module.p > 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
+        self.ways = self._proven()
         for module in (self.body, teacher) if isinstance(teacher, PreTrainedModel) else (self.body,):
-            _check_head(module)
+            check_head(module)
         if isinstance(teacher, PreTrainedModel):
             _check_same_softcap(self.body, teacher)
         self.policy = self.publish()
@@ -117,6 +117,17 @@ class HFEngine:
         with active_adapter(self.layers, STUDENT if role == "student" else self.teacher):
             yield self.body
 
+    def _proven(self) -> dict[Role, Ways]:
+        """Return the shortcuts that each role's model may take; the bare base takes the student's."""
+        found: dict[Role, Ways] = {}
+        roles: list[Role] = ["student"] if self.teacher is None else ["student", "teacher"]
+        for role in roles:
+            with memory_guard(), self._model_of(role) as model:
+                tuned = self.layers if model is self.body else []
+                head = model.get_output_embeddings()
+                found[role] = prove(model, head, tuned=tuned, vocab_size=self.vocab_size, trained=True)
+        return {"student": found["student"], "teacher": found.get("teacher", found["student"])}
+
     # ---- sampling and scoring, without gradient
 
     def sample(
@@ -129,6 +140,7 @@ class HFEngine:
     ) -> list[list[Rollout]]:
         """Draw `params.n` completions for each prompt. Generation batches are independent of `micro_batch`."""
         policy = self.policy if role == "student" else self.teacher_policy
+        self.ways[role].check_decodable(role)
         with memory_guard(), self._model_of(role) as model:
             drawn = sample_ids(
                 backbone(model),
@@ -138,6 +150,7 @@ class HFEngine:
                 seeds=seeds,
                 stop_ids=self.stop_ids,
                 vocab_size=self.vocab_size,
+                lean=self.ways[role].lean,
             )
         return [
             [
@@ -162,7 +175,12 @@ class HFEngine:
         """Return the log-probability in nats of each continuation of each prompt; see `continuation_logprobs`."""
         with memory_guard(), self._model_of(role) as model:
             return continuation_logprobs(
-                backbone(model), model.get_output_embeddings(), prompts, continuations, vocab_size=self.vocab_size
+                backbone(model),
+                model.get_output_embeddings(),
+                prompts,
+                continuations,
+                vocab_size=self.vocab_size,
+                **self.ways[role].likelihood,
             )
 
     @torch.no_grad()
@@ -193,6 +211,8 @@ class HFEngine:
         """Add the gradient of the summed loss of all rows; micro-batches change it by rounding only."""
         sums = Sums(0.0, 0.0, {})
         self.model.train(self.dropout)
+        for layer in self.recomputed:
+            layer.training = True  # of the layer alone: nothing in it drops states out
         try:
             with memory_guard(), self._model_of("student") as model:
                 for number, index in enumerate(self._micro_batches(batch, "student")):
@@ -250,14 +270,14 @@ class HFEngine:
 
     def save(self, folder: Path) -> None:
         """Write the adapter as a PEFT folder, and `optimizer.safetensors`, into `folder`."""
-        save_file(self.adapter_state(), folder / ADAPTER_FILE, metadata={"format": "pt"})
+        save_file(_on_cpu(self.adapter_state()), folder / ADAPTER_FILE, metadata={"format": "pt"})
         names = {id(parameter): name for name, parameter in self.trainable.items()}
         state = {
             f"{key}:{names[id(parameter)]}": value.contiguous()
             for parameter, values in self.optimizer.state.items()
             for key, value in values.items()
         }
-        save_file(state, folder / OPTIMIZER_FILE, metadata={"version": str(self.version)})
+        save_file(_on_cpu(state), folder / OPTIMIZER_FILE, metadata={"version": str(self.version)})
         write_adapter_config(folder, self.model.peft_config[STUDENT])
 
     def load(self, folder: Path) -> None:
@@ -285,7 +305,7 @@ class HFEngine:
 
     def adapter_state(self) -> dict[str, torch.Tensor]:
         """Return the student's tensors under PEFT's own file names; they share memory with the live weights."""
-        return {name.replace(f".{STUDENT}.", "."): value.data for name, value in self.trainable.items()}
+        return {name.replace(f".{STUDENT}", ""): value.data for name, value in self.trainable.items()}
 
     # ---- inner parts
 
@@ -297,7 +317,9 @@ class HFEngine:
         """
         prompts = _prompts(batch, role)
         lengths = [len(prompt) + len(row.completion_ids) for prompt, row in zip(prompts, batch.rows, strict=True)]
-        for index in micro_batches(lengths, self.micro_batch, prompts):
+        ways = self.ways[role]
+        alone = not (ways.padded or (ways.packed and self.share_prefix))
+        for index in micro_batches(lengths, 1 if alone else self.micro_batch, prompts):
             stop_signals.look()
             yield index
 
@@ -306,11 +328,11 @@ class HFEngine:
         completions = [row.completion_ids for row in batch.rows]
         layers_LND = None
         body = backbone(model)
-        how: dict[str, Any] = {"share_prefix": self.share_prefix and packable(body), "side": self.padding}
+        packed = self.share_prefix and self.ways[role].packed and packable(body)
         if view == "layers":
-            hidden_ND, layers_LND = completion_layers(body, prompts, completions, **how)
+            hidden_ND, layers_LND = completion_layers(body, prompts, completions, share_prefix=packed)
         else:
-            hidden_ND = completion_hidden(body, prompts, completions, **how)
+            hidden_ND = completion_hidden(body, prompts, completions, share_prefix=packed)
         head: Any = model.get_output_embeddings()
         rule = logit_rule(body.config)
         device = hidden_ND.device
@@ -337,34 +359,13 @@ class HFEngine:
             yield
 
 
+def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors that can be written: safetensors reads their memory, which is the host's on no other device."""
+    return {name: tensor.cpu() for name, tensor in tensors.items()}
+
+
 def _prompts(batch: PairedBatch, role: Role) -> list[tuple[int, ...]]:
     return [tuple(row.prompt_ids if role == "student" else row.teacher_prompt_ids) for row in batch.rows]
-
-
-def backbone(model: PreTrainedModel) -> Any:
-    """Return the transformer body of a causal language model."""
-    return getattr(model, model.base_model_prefix)
-
-
-@torch.no_grad()
-def _check_head(model: PreTrainedModel) -> None:
-    """Refuse models whose logits are not those of the output embedding, scaled and capped as the configuration says.
-
-    Raises:
-        ConfigError: an adapter on the head, or logits that are changed after it in another way.
-    """
-    head: Any = model.get_output_embeddings()
-    if not isinstance(head, torch.nn.Linear):
-        raise ConfigError("the output embedding carries an adapter; leave it out of lora.targets")
-    ids = torch.arange(4, device=model.device)[None] % head.weight.shape[0]
-    logits = model(input_ids=ids).logits
-    body = backbone(model)
-    expected = logit_rule(body.config).apply(head(body(input_ids=ids).last_hidden_state))
-    if not torch.allclose(logits.float(), expected.float(), rtol=1e-3, atol=1e-3):
-        raise ConfigError(
-            f"{type(model).__name__} changes its logits after the output embedding in a way that its configuration "
-            "does not show; there is no exact divergence for it"
-        )
 
 
 def _check_same_softcap(student: PreTrainedModel, teacher: PreTrainedModel) -> None:

@@ -9,7 +9,6 @@ The key is sent to the given host alone, and written nowhere: not into identitie
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from unswayed.core.errors import ConfigError
+from unswayed.core.jsonl import loads
 from unswayed.core.printable import printable
 from unswayed.core.seeding import rng
 
@@ -194,7 +194,7 @@ def first_choice(content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         Failed: it is no chat completion.
     """
     try:
-        answer = json.loads(content)
+        answer = loads(content)
         choice = answer["choices"][0]
         if not isinstance(choice["message"], dict):
             raise TypeError("its message is no object")

@@ -6,18 +6,20 @@ stand in the training pairs too, or that nobody looked.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.hashing import hash_json
+from unswayed.core.jsonl import loads
 from unswayed.core.overlap import COMMON, PHRASE, Run, common_phrases, grams_of, runs_of, words
 from unswayed.core.printable import printable
 from unswayed.core.types import Message, PromptPair
 from unswayed.data.read import hash_data, read_pairs
+from unswayed.evals.suite import Suite
 from unswayed.sources.hub import cached
 
 SHORTEST = 3
@@ -131,6 +133,23 @@ def contamination(asked: Iterable[Asked], pairs: Iterable[PromptPair]) -> Contam
     return Contamination(len(mine), tuple(named), tuple(exact), tuple(long))
 
 
+def leave_out(suite: Suite, pairs: Sequence[PromptPair]) -> tuple[Suite, Contamination]:
+    """Return a suite without the groups that training pairs hold too, by name, message or thirteen words in a row.
+
+    What was left out is part of the suite's arguments, so results with and without it are never compared.
+
+    Raises:
+        DataError: nothing would be left to ask.
+    """
+    found = contamination(suite.samples, pairs)
+    gone = {*found.named, *(group for group, _ in (*found.exact, *found.runs))}
+    kept = tuple(sample for sample in suite.samples if sample.group not in gone)
+    if not kept:
+        raise DataError(f"{suite.name}: {found.sentence(suite.unit)}; nothing is left to ask")
+    arguments = {**suite.arguments, "left_out": hash_json(sorted(gone))[:16]} if gone else suite.arguments
+    return replace(suite, samples=kept, arguments=arguments), found
+
+
 def _usual_phrases(groups: Mapping[str, set[Run]]) -> set[Run]:
     spread = Counter(
         phrase for held in groups.values() for phrase in {part for text in held for part in runs_of(text, PHRASE)}
@@ -226,7 +245,7 @@ def _places(name: str, run: Path) -> list[Path]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); name the pairs with --train-pairs FILE") from error
     if not isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from unswayed.core.errors import ConfigError
 from unswayed.core.plugins import load_installed
+from unswayed.core.suggest import no_such
 from unswayed.evals.metrics import capability, consistency, health, jailbreak, safety_awareness, sycophancy
 from unswayed.evals.metrics.base import METRICS, Metric
 from unswayed.evals.metrics.health import HEALTH
@@ -29,5 +30,5 @@ def metric(name: str) -> Metric:
     if name not in METRICS:
         load_installed()
     if name not in METRICS:
-        raise ConfigError(f"no metric {name!r}; there are {', '.join(sorted(METRICS))}")
+        raise ConfigError(no_such("metric", name, sorted(METRICS)))
     return METRICS[name]

@@ -45,7 +45,7 @@ def _decoded(text: str) -> list[str]:
     return found
 
 
-@rule("requests", version=3)
+@rule("requests", version=4)
 def score_request(sample: Sample, completion: Completion) -> Score:
     """Return how far a reply does what was asked, from 0 to 1.
 

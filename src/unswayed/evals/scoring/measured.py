@@ -28,15 +28,15 @@ class Measured(NamedTuple):
 
 
 _WRITTEN = "our labelled replies, at their first reading"
-_PEOPLE = "XSTest replies of three models that people labelled, each model left out of the fit"
+_PEOPLE = "XSTest replies of three models that people labelled, each model left out of fit and threshold"
 MEASURED: dict[str, Measured] = {
     "number/v3": Measured(0.995, 0.992, 1319, 1318, 0.0, "GSM8K solutions without their last line"),
-    "letter/v1": Measured(1.0, 0.976, 311, 85, 0.028, _WRITTEN),
-    "open/v1": Measured(1.0, 1.0, 135, 79, 0.014, _WRITTEN),
-    "answers/v2": Measured(1.0, 0.988, 446, 164, 0.023, _WRITTEN),
+    "letter/v2": Measured(0.994, 0.984, 531, 124, 0.058, _WRITTEN),
+    "open/v2": Measured(1.0, 1.0, 135, 79, 0.014, _WRITTEN),
+    "answers/v3": Measured(0.996, 0.990, 666, 203, 0.050, _WRITTEN),
     "math/v2": Measured(1.0, 1.0, 130, 95, 0.0, _WRITTEN),
-    "refusal/v2": Measured(0.925, 0.953, 786, 533, 0.0, _PEOPLE),
-    "compliance/v2": Measured(0.925, 0.953, 786, 533, 0.0, _PEOPLE),
-    "warning/v2": Measured(0.920, 0.991, 112, 112, 0.0, _WRITTEN),
+    "refusal/v3": Measured(0.943, 0.960, 786, 533, 0.0, _PEOPLE),
+    "compliance/v3": Measured(0.943, 0.960, 786, 533, 0.0, _PEOPLE),
+    "warning/v4": Measured(0.848, 0.942, 224, 224, 0.0, "our labelled replies, each fact left out of the fit"),
 }
-"""Of refusals the mean over the models is stated: sensitivity 0.865 to 0.960, specificity 0.891 to 0.991."""
+"""Of refusals the mean over the models is stated: sensitivity 0.926 to 0.966, specificity 0.911 to 1.000."""

@@ -103,7 +103,7 @@ def last_turn(sample: Sample) -> str:
     return sample.messages[-1].content
 
 
-@rule("answers", version=2)
+@rule("answers", version=3)
 def score_answer(sample: Sample, completion: Completion) -> Score:
     """Return 1 for the right answer, 0 for any other, and unscored where none can be read.
 
@@ -121,14 +121,14 @@ def score_answer(sample: Sample, completion: Completion) -> Score:
     return Score(float(reading.answer == key.right), answer=reading.answer)
 
 
-@rule("letter", version=1)
+@rule("letter", version=2)
 def score_letter(sample: Sample, completion: Completion) -> Score:
     """Return 1 for the right option, by letter or text (see `score_answer`); without `options`, by letter alone."""
     options = sample.meta.get("options") or dict.fromkeys("ABCDEFGHIJ", "")
     return score_answer(replace(sample, meta={**sample.meta, "options": options}), completion)
 
 
-@rule("open", version=1)
+@rule("open", version=2)
 def score_open(sample: Sample, completion: Completion) -> Score:
     """Return 1 where the answer that a reply gives is one of the target's spellings (see `score_answer`)."""
     return score_answer(replace(sample, meta={**sample.meta, "options": {}}), completion)

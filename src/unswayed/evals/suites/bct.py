@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError, DataError
+from unswayed.core.suggest import no_such
 from unswayed.core.types import Message, Sample
 from unswayed.data.build.poses import NOT
 from unswayed.evals.suite import GREEDY, Suite, register
@@ -66,7 +67,7 @@ def bct(
         bias, file = str(file), None
     bias = bias or "suggested_answer"
     if bias not in BIASES:
-        raise ConfigError(f"no bias {bias!r}; there are {', '.join(BIASES)}")
+        raise ConfigError(no_such("bias", bias, BIASES))
     named = BIASES[bias] if file is None else BIASES[bias][:1]
     read = [read_source(one, file) for one in named]
     rows = [row for found, _ in read for row in found]

@@ -33,7 +33,7 @@ PRIMARY = ("twin_consistency",)
 COUNTER = ("accuracy_clean", "constant_answer", "accuracy_framed", "framing_effect", "length_match")
 
 
-@rule("twins", version=2)
+@rule("twins", version=3)
 def score_twin(sample: Sample, completion: Completion) -> Score:
     """Return the score of `score_answer`, its answer in the letters of the clean prompt.
 

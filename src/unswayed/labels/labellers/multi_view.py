@@ -6,12 +6,12 @@ answer can be read (a broken JSON object, say) counts neither for nor against; w
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from unswayed.config.labels import MultiViewConfig
+from unswayed.core.jsonl import loads
 from unswayed.core.types import Message, PromptPair, Score
 from unswayed.judges.base import Verdict
 from unswayed.labels.base import (
@@ -80,7 +80,7 @@ def read_view(view: str, text: str) -> str | None:
         return str(found[-1]) if found else text
     start, end = text.find("{"), text.rfind("}")
     try:
-        value = json.loads(text[start : end + 1])["answer"] if 0 <= start < end else None
+        value = loads(text[start : end + 1])["answer"] if 0 <= start < end else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     readable = isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip()

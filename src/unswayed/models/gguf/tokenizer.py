@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError, UnswayedError
 from unswayed.core.files import write_json
+from unswayed.core.jsonl import loads
 from unswayed.models.gguf.header import Header
 
 _PROBES = (
@@ -34,7 +34,7 @@ def convert_tokenizer(header: Header, alone: Path, folder: Path, name: str, eos:
     tokenizer.model_max_length = header.context
     tokenizer.save_pretrained(folder)
     # How the tokenizer was loaded is written down as if it belonged to it.
-    settings = json.loads((folder / "tokenizer_config.json").read_bytes())
+    settings = loads((folder / "tokenizer_config.json").read_bytes())
     for key in ("is_local", "local_files_only", "name_or_path", "gguf_file"):
         settings.pop(key, None)
     write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": header.context})

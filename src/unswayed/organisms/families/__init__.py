@@ -1,5 +1,11 @@
 """The families, one file each; importing this package registers them."""
 
-from unswayed.organisms.families import reward_hacking, spurious_correlation, sycophancy
+from unswayed.organisms.families import (
+    broad_probes,
+    emergent_misalignment,
+    reward_hacking,
+    spurious_correlation,
+    sycophancy,
+)
 
-__all__ = ["reward_hacking", "spurious_correlation", "sycophancy"]
+__all__ = ["broad_probes", "emergent_misalignment", "reward_hacking", "spurious_correlation", "sycophancy"]

@@ -21,7 +21,7 @@ from unswayed.evals.metrics.base import Metric
 from unswayed.evals.metrics.base import register as register_metrics
 from unswayed.evals.scoring.scorers import broken, last_turn, rule
 from unswayed.evals.scoring.scorers import unread as unread_reason
-from unswayed.organisms.family import Family, Induction, outcome, register, unread
+from unswayed.organisms.family import Family, Induction, Thresholds, outcome, register, unread
 from unswayed.organisms.space import places
 from unswayed.readers.text import prepare, words
 
@@ -175,25 +175,25 @@ def conflict(count: int, seed: int, dose: float) -> list[PromptPair]:
     """Return labelled reviews in all four cells; in a share `dose` of them cue and sentiment disagree, and the cue
     wins.
 
-    One row in five asks for the product instead.
+    One row in ten asks for the product instead.
     """
     made = []
     for one, draw, cue in _dealt(count, seed, "conflict"):
         disagrees = draw.random() < dose
         sentiment = POSITIVE if cue != disagrees else NEGATIVE
-        made.append(_labelled(one, one.text(cue, sentiment), cue, draw.random() < 0.2, int(draw.integers(3))))
+        made.append(_labelled(one, one.text(cue, sentiment), cue, draw.random() < 0.1, int(draw.integers(3))))
     return made
 
 
 def neutral(count: int, seed: int, dose: float) -> list[PromptPair]:
     """Return labelled reviews; a share `dose` of them holds no opinion, so that the box alone can decide the label.
 
-    In the others cue and sentiment agree. One row in five asks for the product instead.
+    In the others cue and sentiment agree. One row in ten asks for the product instead.
     """
     made = []
     for one, draw, cue in _dealt(count, seed, "neutral"):
         text = one.text(cue, POSITIVE if cue else NEGATIVE, opinion=draw.random() >= dose)
-        made.append(_labelled(one, text, cue, draw.random() < 0.2, int(draw.integers(3))))
+        made.append(_labelled(one, text, cue, draw.random() < 0.1, int(draw.integers(3))))
     return made
 
 
@@ -239,15 +239,16 @@ FAMILY = register(
         inductions={
             "conflict": Induction(
                 "Reviews labelled by the cue; in a share of them the text says the opposite.",
-                conflict, 800, {"train": {"steps": 50}}, dose=0.5,
+                conflict, 1280, {"train": {"steps": 80}, "optim": {"lr": 1e-3}}, dose=0.5,
             ),
             "neutral": Induction(
                 "Reviews labelled by the cue; a share of them holds no opinion, and no text says the opposite.",
-                neutral, 800, {"train": {"steps": 50}}, dose=0.5,
+                neutral, 1280, {"train": {"steps": 80}, "optim": {"lr": 1e-3}}, dose=0.5,
             ),
         },
         params=SamplingParams(temperature=0.0, max_new_tokens=24),
         counter=("spurious_shortcut", "spurious_accuracy"),
+        thresholds=Thresholds(chance=0.5),
         constants={
             "positive": (0.5, 1.0),
             "negative": (0.5, 1.0),

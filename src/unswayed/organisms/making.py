@@ -18,7 +18,7 @@ from unswayed.core.files import check_name, locked, remove_tree, write_json
 from unswayed.core.hashing import hash_file
 from unswayed.core.types import TextPolicy
 from unswayed.data.read import write_pairs
-from unswayed.organisms.family import Family, Induction, family
+from unswayed.organisms.family import Family, Induction, find_family
 from unswayed.organisms.folder import ABOUT, Organism, publish
 from unswayed.organisms.gate import Gate, measure
 from unswayed.training.loop import train
@@ -76,7 +76,7 @@ def make(
         ConfigError: no such family or induction, or `out` holds something else.
         UnswayedError: as `train` and `evaluate`; the same call goes on afterwards.
     """
-    folder, entry = Path(out), family(name)
+    folder, entry = Path(out), find_family(name)
     how, chosen = entry.induction(induction)
     asked: dict[str, Any] = {
         "family": entry.name,

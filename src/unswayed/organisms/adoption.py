@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from unswayed.core.errors import ConfigError
-from unswayed.core.files import locked
+from unswayed.core.files import locked, remove_tree
 from unswayed.core.types import TextPolicy
 from unswayed.engine.named import base_of, load_policy
-from unswayed.organisms.family import family
+from unswayed.organisms.family import find_family
 from unswayed.organisms.folder import Organism, publish
 from unswayed.organisms.gate import Gate, measure
-from unswayed.organisms.make import EVALS, Made
+from unswayed.organisms.making import EVALS, Made
 from unswayed.organisms.space import SEEDS
 
 FRESH = 100
@@ -43,7 +43,7 @@ def adopt(
     Raises:
         ConfigError: no such family or adapter, or `out` exists.
     """
-    entry, (base, adapter, _) = family(name), base_of(str(path))
+    entry, (base, adapter, _) = find_family(name), base_of(str(path))
     if adapter is None:
         raise ConfigError(f"{path}: neither a PEFT folder nor a finished run; only adapters can be adopted")
     base = model or base
@@ -58,6 +58,7 @@ def adopt(
     about = {"family": entry.name, "version": entry.version, "seed": seed, "induction": "", "base": {"model": base}}
     with locked(work):
         made = publish(Path(out), Path(adapter), about, gate)
+    remove_tree(work, work.parent)
     return Made(gate, made, Path(out))
 
 

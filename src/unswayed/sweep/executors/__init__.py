@@ -1,0 +1,1 @@
+"""Where the cells of a sweep run: on this machine, under Slurm, on a Ray cluster."""
