@@ -296,7 +296,7 @@ def test_38_outputs_that_cannot_be_are_named(tmp_path: Path, name: str) -> None:
 def test_38_what_check_compares_with_may_be_no_path(tmp_path: Path, against: str) -> None:
     write_pairs(tmp_path / "all.jsonl", questions(2))
     code, _, error = call("check", tmp_path / "all.jsonl", "--against", against)
-    assert (code, "neither a file nor a suite" in error) == (2, True)
+    assert (code, "no such file, and no suite" in error) == (2, True)
 
 
 @pytest.mark.parametrize(

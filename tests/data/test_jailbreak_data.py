@@ -238,8 +238,8 @@ def test_harmless_requests_of_held_out_pairs_are_not_trained_on(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('kind = "jailbraek"', "no kind 'jailbraek'; there are .*hints, jailbreak"),
-        ("kind = 3", "no kind 3"),
+        ('kind = "jailbraek"', "no kind 'jailbraek'; did you mean 'jailbreak'"),
+        ("kind = 3", "no kind '3'"),
         ('kind = "jailbreak"\nrequests = []', "requests: "),
         ('kind = "jailbreak"\nitems = ["facts"]', "items: unknown key"),
         ('kind = "jailbreak"\nbenign = "all"', "benign: "),

@@ -217,4 +217,4 @@ def test_pairs_are_checked_against_a_suite_by_name(tmp_path: Path) -> None:
     assert (found["suite"], found["named"]) == ("sycophancy/suggested_answer", [item.id])
     _, error = check("--against", "nothing")
     assert isinstance(error, ConfigError)
-    assert "neither a file nor a suite" in str(error)
+    assert "no such file, and no suite" in str(error)

@@ -313,7 +313,7 @@ def test_truncated_rows_are_counted_in_the_metrics(
         ({"teacher_share": 1.5}, "teacher_share"),
         ({"mini_epochs": 0}, "mini_epochs"),
         ({"thinking_weight": 0.0, "answer_weight": 0.0}, "set one to 1"),
-        ({"estimator": "topk", "k": 0}, "method.opct.k"),
+        ({"estimator": "topk", "k": 0}, "method.k"),
     ],
 )
 def test_settings_that_contradict_each_other(

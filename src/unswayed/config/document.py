@@ -203,7 +203,9 @@ def explain(error: ValidationError | RecursionError, model: type[BaseModel]) -> 
         what = {"extra_forbidden": "unknown key", "missing": "is required"}.get(problem["type"], problem["msg"])
         parts = [str(part) for part in problem["loc"]]
         if parts and parts[0] in {"method", "labeller"}:
-            del parts[1:-1]  # by which of the tables of its kind it was read
+            del parts[1:2]  # by which of the tables of its kind it was read
+            if parts[1:2] == ["scorer"]:
+                del parts[2:-1]
         where = ".".join(parts)
         if problem["type"] in {"union_tag_invalid", "union_tag_not_found"}:  # a table that is chosen by one of its keys
             where += "." + problem["ctx"]["discriminator"].strip("'")
