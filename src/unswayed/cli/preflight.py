@@ -6,25 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from unswayed.cli.options import Json, print_json, shows_progress
+from unswayed.cli.options import Json, default_command, print_json, shows_progress
 
 _RUN = "run"
 
 
-class _RunByDefault(TyperGroup):
-    """`unswayed preflight RECIPE` is `unswayed preflight run RECIPE`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command before words that name none."""
-        if args and args[0] not in {*self.commands, "--help", "-h"}:
-            args = [_RUN, *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_RunByDefault,
+    cls=default_command("run"),
     no_args_is_help=True,
     help="Predict what a training will do to a behaviour, before it and from candidates alone; score it afterwards.",
 )
