@@ -7,7 +7,7 @@ best of k has B = ∫ (k uᵏ⁻¹ − 1) η(u) du, so for any η of oscillation
 
 and for a straight η, B = osc · (k − 1) / (2(k + 1)). Ranks are taken within prompts: over prompts together, a score
 that differs between them shows a slope where no choice is made (Simpson). The estimates for each k are those of
-`unswayed.labels.estimators`. Docs: `docs/theory.md`.
+`unswayed.labels.estimators`.
 """
 
 from __future__ import annotations
