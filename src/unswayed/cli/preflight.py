@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unswayed.cli.options import Json, default_command, print_json, shows_progress
+from unswayed.cli.options import Json, default_command, echo, print_json, shows_progress
 
 _RUN = "run"
 
@@ -60,7 +60,7 @@ def run(
     if json:
         print_json(found)
     else:
-        typer.echo("\n".join(_prediction(found)))
+        echo("\n".join(_prediction(found)))
     if found["verdict"] == "UNDECIDED":
         raise typer.Exit(11)
 
@@ -83,7 +83,7 @@ def score(
     if json:
         print_json(found)
     else:
-        typer.echo("\n".join(_scored(found)))
+        echo("\n".join(_scored(found)))
 
 
 def _judge(spec: str | None) -> Any:
