@@ -55,7 +55,8 @@ def train_both(folder: Path, work: Path) -> dict[str, Any]:
 def policies(folder: Path) -> tuple[LoadedPolicy, LoadedPolicy]:
     """The same model on either device."""
     here = load_policy(str(folder), dtype="float32", device="cpu")
-    there = LoadedPolicy(emulated.moved(copy.deepcopy(here.model)), here.chat, here.identity, here.name)
+    with emulated.counted():  # what is checked at load runs on the device too
+        there = LoadedPolicy(emulated.moved(copy.deepcopy(here.model)), here.chat, here.identity, here.name)
     return here, there
 
 

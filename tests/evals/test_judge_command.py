@@ -89,7 +89,7 @@ def test_the_exit_code_says_what_the_judge_is(
     assert run("fake:x") == code
     report = json.loads(capsys.readouterr().out)
     assert report["state"] == state
-    assert report["injections"] == 220
+    assert report["injections"] == 264
 
 
 def test_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
