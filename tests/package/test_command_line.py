@@ -124,7 +124,9 @@ def test_every_command_is_what_main_promises(name: str) -> None:
     assert command.name == name
     assert command.help
     is_group = hasattr(command, "commands")
-    assert is_group == (name in {"attack", "audit", "data", "inspect", "judge", "models", "organism", "preflight", "runs", "sweep"})
+    assert is_group == (
+        name in {"attack", "audit", "data", "inspect", "judge", "models", "organism", "preflight", "runs", "sweep"}
+    )
 
 
 def test_version() -> None:
