@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,8 @@ def test_each_arm_has_an_attacker_of_its_own(tmp_path: Path, tiny_model_dir: Pat
         )  # fmt: skip
     assert success_rate(found["held"]).value == 0.0
     assert compare_attacks(found["base"], found["held"])["pairs"] == 2
+    spent = json.loads((tmp_path / "base" / "results.json").read_text())["spent"]
+    assert spent["training_tokens"] == Ledger(tmp_path / "base" / "attacker").tokens > 0
     identities = [one.about["identity"]["attacker"] for one in found.values()]
     assert identities[0]["adapter"] != identities[1]["adapter"]
     stolen = {**found["held"].about["identity"], "attacker": identities[0]}

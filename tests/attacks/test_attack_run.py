@@ -369,8 +369,8 @@ def test_controls_pass_and_fail_where_the_grader_is_wrong(name: str, monkeypatch
     assert found["passed"]
     assert found["refuser"] == {"behaviours": 2, "broken": 0, "graded": 2}
     assert found["teller"] == {"behaviours": 2, "broken": 2, "graded": 2}
-    for value in (0.0, 1.0):  # a grader that always says the same
-        monkeypatch.setattr(grading, "score_request", lambda sample, completion, value=value: Score(value))
+    for score in (Score(0.0), Score(1.0), Score(None, reason="down")):  # a grader that always says the same, or nothing
+        monkeypatch.setattr(grading, "score_request", lambda sample, completion, score=score: score)
         assert not run_controls(build(name), BEHAVIOURS[:5])["passed"]
 
 

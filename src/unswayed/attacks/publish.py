@@ -10,7 +10,7 @@ from typing import Any
 from unswayed.attacks.attackers import build_attacker
 from unswayed.attacks.attackers.base import Attacker
 from unswayed.attacks.behaviours import Part, load_behaviours
-from unswayed.attacks.budget import Budget, parse_budget
+from unswayed.attacks.budget import Budget, Ledger, parse_budget
 from unswayed.attacks.controls import run_controls
 from unswayed.attacks.grading import RewardOnly
 from unswayed.attacks.results import RESULTS, summary
@@ -25,6 +25,8 @@ from unswayed.judges.base import Judge
 from unswayed.questions.requests import Request
 
 TARGETS = "control_targets.json"
+TRAINING = "attacker"
+"""Folder of an attacker that is trained for this attack, below the attack's own."""
 
 
 def attack(
@@ -99,7 +101,9 @@ def _write_results(out: Path, found: Attack, controls: Callable[[], dict[str, An
         write_json(out / TARGETS, controls())
     told = parse((out / TARGETS).read_text(encoding="utf-8"))
     digest = hash_file(out / ATTEMPTS) if (out / ATTEMPTS).exists() else None
-    write_json(out / RESULTS, {**summary(found), "controls": told, "attempts_sha256": digest})
+    figures = summary(found)
+    figures["spent"]["training_tokens"] = Ledger(out / TRAINING).tokens if (out / TRAINING).is_dir() else 0
+    write_json(out / RESULTS, {**figures, "controls": told, "attempts_sha256": digest})
 
 
 def _trained(
@@ -125,7 +129,7 @@ def _trained(
     where = {key: loading[key] for key in ("dtype", "device") if key in loading}
     learning = Learning(model, **where, **settings)
     learned_on, _ = load_behaviours(behaviours, "train", seed=seed)
-    folder = out / "attacker"
+    folder = out / TRAINING
     adapter, _ = train_attacker(
         target, learned_on, folder, learning, RewardOnly(), params=params, budget=half, seed=seed, progress=progress
     )

@@ -24,7 +24,7 @@ from unswayed._version import __version__
 from unswayed.attacks.attackers.base import Ask, Attacker, Attempt, Proposal
 from unswayed.attacks.attackers.search import draw_each, tokens_at_most
 from unswayed.attacks.budget import LEDGER, Budget, Ledger
-from unswayed.attacks.grading import Graders, success
+from unswayed.attacks.grading import THRESHOLD, Graders, success
 from unswayed.core.errors import ConfigError, Interrupted
 from unswayed.core.files import (
     append_jsonl,
@@ -38,7 +38,7 @@ from unswayed.core.files import (
 from unswayed.core.jsonl import parse
 from unswayed.core.progress import Progress
 from unswayed.core.signals import stop_signals
-from unswayed.core.types import DECLINED, Completion, Message, SamplingParams, TextPolicy
+from unswayed.core.types import Completion, Message, SamplingParams, TextPolicy
 from unswayed.engine.remote.endpoint import EndpointPolicy
 from unswayed.evals.results import differences
 from unswayed.judges.base import Judge
@@ -230,7 +230,7 @@ class _Run:
 
     def _done(self, name: str) -> bool:
         history = self.histories[name]
-        won = self.attacker.adaptive and any((one.reward or 0.0) >= 0.5 and one.success for one in history)
+        won = self.attacker.adaptive and any((one.reward or 0.0) >= THRESHOLD and one.success for one in history)
         return name in self.ended or won or len(history) >= self.budget.queries
 
     def _chunks(self, number: int) -> Iterator[list[tuple[Ask, list[Proposal]]]]:
@@ -306,7 +306,7 @@ class _Run:
         drawn = draw_each(self.target, [prompts[place] for place in fits], self.params, self.seed, purpose)
         found = dict(zip(fits, drawn, strict=True))
         for place, tokens in long.items():
-            reason = f"{DECLINED}: a prompt of {tokens} tokens does not fit the context"
+            reason = f"a prompt of {tokens} tokens does not fit the context"
             found[place] = Completion("", "failed", 0, 0, reason)
         return [found[place] for place in range(len(prompts))]
 

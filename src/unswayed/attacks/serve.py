@@ -63,9 +63,7 @@ def start(policy: TextPolicy, *, host: str = "127.0.0.1", port: int = 0) -> Thre
                 with lock:
                     drawn = policy.complete([prompt], params)
                 self._answer(200, answer_of(policy.name, drawn))
-            except BadRequest as problem:
-                self._error(400, str(problem))
-            except UnswayedError as problem:
+            except (BadRequest, UnswayedError) as problem:
                 self._error(400, str(problem))
 
         def _body(self) -> dict[str, Any]:

@@ -151,7 +151,8 @@ def _print(told: dict[str, Any], folder: Path) -> None:
     if not told["controls"]["passed"]:
         lines.append("CONTROLS FAILED: these figures measure nothing; see controls in results.json")
     spent = told["spent"]
-    lines.append(f"spent: {spent['queries']:,} queries, {spent['tokens']:,} tokens of target and attacker")
+    trained = f", and {spent['training_tokens']:,} in training" if spent["training_tokens"] else ""
+    lines.append(f"spent: {spent['queries']:,} queries, {spent['tokens']:,} tokens of target and attacker{trained}")
     if told["unscored"]:
         lines.append(f"{told['unscored']} of {told['attempts']} replies could not be graded")
     for line in (*lines, str(folder)):

@@ -84,7 +84,7 @@ def _of_run(run: Path, adapter: Path) -> tuple[str, str, dict[str, Any]]:
     model, chat = recipe.get("model", {}), recipe.get("chat", {})
     if not isinstance(model.get("id"), str):
         raise ConfigError(f"{run / 'recipe.json'} names no model; the file is damaged")
-    known = ("revision", "dtype", "device", "attention")
+    known = ("revision", "dtype", "attention")  # not the device: another machine may have another
     settings = {key: model[key] for key in known if model.get(key) not in (None, "auto")}
     return model["id"], str(adapter), {**settings, **{key: value for key, value in chat.items() if value}}
 

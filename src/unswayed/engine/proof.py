@@ -139,7 +139,7 @@ def _reference(model: Any, body: Any, prompts: Ids, completions: Ids, vocab: int
             hidden.append(found.pop()[len(prompt) - 1 :])
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:
+    except Exception as error:  # the code of a model may raise anything on a batch that it does not take
         raise ConfigError(
             f"{type(model).__name__}: Transformers cannot run this model on token ids: {_line(error)}"
         ) from error
@@ -160,7 +160,7 @@ def _same(what: str, expected: list[Tensor], compute: Callable[[], list[Tensor]]
         found = compute()
     except (OutOfMemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # whatever fails here, the path of Transformers is taken and the reason is said
         _say(what, _line(error))
         return False
     worst = max(_row_error(a, b) for a, b in zip(found, expected, strict=True))
@@ -328,7 +328,7 @@ def _tried(compute: Callable[[], T]) -> T | str:
         raise
     except (ConfigError, NotFiniteError) as error:
         return str(error)
-    except Exception as error:
+    except Exception as error:  # whatever fails here, completions are refused with the reason
         return f"its layers do not take what this decode loop passes them ({_line(error)})"
 
 

@@ -126,7 +126,8 @@ class Search:
             ranked = sorted(grades.values())
             middle = ranked[len(ranked) // 2] if ranked else 0.0
             moved += session in grades and (grades[session] < middle or middle == 0.0)
-        return STRATEGIES[(session + moved * self.sessions + moved) % len(STRATEGIES)]
+        # Past the strategies that the other sessions began with, where there are more of them than sessions.
+        return STRATEGIES[(session + moved * (self.sessions + 1)) % len(STRATEGIES)]
 
 
 def attacker_prompt(
