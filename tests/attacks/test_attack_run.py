@@ -19,10 +19,11 @@ import pytest
 from scipy.stats import binom
 
 from unswayed.attacks import grading
+from unswayed.attacks.asking import draw_each
 from unswayed.attacks.attackers import ATTACKERS, build_attacker
 from unswayed.attacks.attackers.base import Ask, Attacker, Attempt
 from unswayed.attacks.attackers.best_of_n import augmented
-from unswayed.attacks.attackers.search import attacker_prompt, draw_each
+from unswayed.attacks.attackers.search import attacker_prompt
 from unswayed.attacks.behaviours import PARTS, load_behaviours, part_of
 from unswayed.attacks.budget import Budget, Ledger, parse_budget
 from unswayed.attacks.compare import compare_attacks

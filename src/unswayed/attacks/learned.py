@@ -25,8 +25,9 @@ from typing import Any
 import torch
 
 from unswayed import losses
+from unswayed.attacks.asking import draw_each, tokens_at_most
 from unswayed.attacks.attackers.base import Attempt
-from unswayed.attacks.attackers.search import STRATEGIES, attacker_prompt, attempt_of, draw_each, tokens_at_most
+from unswayed.attacks.attackers.search import STRATEGIES, attacker_prompt, attempt_of
 from unswayed.attacks.budget import Budget, Ledger
 from unswayed.attacks.grading import RewardOnly
 from unswayed.chat.render import Chat

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from unswayed._version import __version__
+from unswayed.attacks.asking import draw_each, tokens_at_most
 from unswayed.attacks.attackers.base import Ask, Attacker, Attempt, Proposal
-from unswayed.attacks.attackers.search import draw_each, tokens_at_most
 from unswayed.attacks.budget import LEDGER, Budget, Ledger
 from unswayed.attacks.grading import THRESHOLD, Graders, success
 from unswayed.core.errors import ConfigError, Interrupted

@@ -9,14 +9,13 @@ and never the audit, and nothing of other behaviours.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
+from unswayed.attacks.asking import draw_each, tokens_at_most
 from unswayed.attacks.attackers.base import Ask, Attempt, Proposal, attacker
 from unswayed.core.errors import ConfigError
 from unswayed.core.hashing import hash_json
 from unswayed.core.quoting import disarm, quoted, shown
-from unswayed.core.seeding import seed_at
 from unswayed.core.types import Completion, Message, SamplingParams, TextPolicy
 from unswayed.questions.requests import Request
 from unswayed.readers.text import without_thinking
@@ -35,10 +34,6 @@ SHOWN = 600
 """Characters of a reply that the attacker is shown."""
 VERSION = 1
 """Of the words that the attacker model is sent; part of the identity."""
-
-
-class _Counts(Protocol):
-    def render(self, messages: Sequence[Message]) -> tuple[int, ...]: ...
 
 
 @attacker("search")
@@ -146,38 +141,12 @@ def attacker_prompt(
     return (Message("user", "\n\n".join(told)),)
 
 
-def draw_each(
-    policy: TextPolicy, prompts: Sequence[tuple[Message, ...]], params: SamplingParams, seed: int, purpose: str
-) -> list[Completion]:
-    """Return one completion for each prompt, in order; equal prompts get different draws.
-
-    A draw is addressed by seed, purpose, prompt and how many equal prompts stand before it, whatever else is asked.
-    """
-    places: dict[tuple[Message, ...], list[int]] = {}
-    for place, prompt in enumerate(prompts):
-        places.setdefault(prompt, []).append(place)
-    found: dict[int, Completion] = {}
-    for count in sorted({len(own) for own in places.values()}):
-        alike = [prompt for prompt, own in places.items() if len(own) == count]
-        drawn = policy.complete(alike, replace(params, n=count, seed=seed_at(seed, purpose)))
-        found.update(zip([place for prompt in alike for place in places[prompt]], drawn, strict=True))
-    return [found[place] for place in range(len(prompts))]
-
-
 def attempt_of(drawn: Completion) -> str:
     """Return the message that an attacker wrote: without its thinking, and without quotation marks around it."""
     text = (without_thinking(drawn.text) or "").strip()
     if len(text) > 1 and text[0] in "\"'“`" and text[-1] in "\"'”`":
         text = text[1:-1].strip()
     return text
-
-
-def tokens_at_most(policy: TextPolicy, messages: Sequence[Message]) -> int:
-    """Return how many tokens a prompt has; where the tokenizer is not here, its bytes, of which no token has none."""
-    chat: _Counts | None = getattr(policy, "chat", None)
-    if chat is not None:
-        return len(chat.render(messages))
-    return sum(len(message.content.encode()) + 64 for message in messages)
 
 
 def _own(ask: Ask, session: int) -> list[Attempt]:
